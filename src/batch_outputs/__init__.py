@@ -1,0 +1,68 @@
+"""Keep what an Azure Batch task produces, under the Batch File Conventions.
+
+    from batch_outputs import TaskOutputKind, TaskOutputStorage
+
+    async with TaskOutputStorage.from_env() as outputs:
+        async with outputs.save_tracked(TaskOutputKind.TASK_LOG, "../stdout.txt"):
+            render()
+        await outputs.save(TaskOutputKind.TASK_OUTPUT, "frame.png")
+
+The same names, blocking, are in `batch_outputs.sync`. The library runs on asyncio; trio is not supported.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch_outputs.environment import TaskEnvironment
+    from batch_outputs.errors import BatchOutputsError
+    from batch_outputs.kinds import JobOutputKind, TaskOutputKind
+    from batch_outputs.names import job_container_name
+    from batch_outputs.output_storage import SaveProgress
+    from batch_outputs.outputs import OutputFileReference
+    from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
+    from batch_outputs.tracking import TrackedSave, TrackingError
+
+__all__ = [
+    "BatchOutputsError",
+    "JobOutputKind",
+    "JobOutputStorage",
+    "OutputFileReference",
+    "SaveProgress",
+    "TaskEnvironment",
+    "TaskOutputKind",
+    "TaskOutputStorage",
+    "TrackedSave",
+    "TrackingError",
+    "job_container_name",
+]
+
+_HOMES = {
+    "BatchOutputsError": "errors",
+    "JobOutputKind": "kinds",
+    "JobOutputStorage": "storage",
+    "OutputFileReference": "outputs",
+    "SaveProgress": "output_storage",
+    "TaskEnvironment": "environment",
+    "TaskOutputKind": "kinds",
+    "TaskOutputStorage": "storage",
+    "TrackedSave": "tracking",
+    "TrackingError": "tracking",
+    "job_container_name": "names",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Names are fetched when first used: the command must start its program before asyncio is even imported.
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
