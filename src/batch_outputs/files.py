@@ -1,0 +1,81 @@
+"""Opening, reading and recognising local files, alike on Linux and Windows.
+
+What the two systems do differently about open files stands here and nowhere else. Files are opened so that nobody is
+kept from writing, renaming or deleting them meanwhile; on Windows that has to be asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NewType
+
+FileIdentity = NewType("FileIdentity", tuple[int, int])
+"""Which file it is, whatever it is called: device and file number. Numbers are used again after a deletion."""
+
+
+def identity(status: os.stat_result) -> FileIdentity:
+    """Which file a `stat` was taken of."""
+    return FileIdentity((status.st_dev, status.st_ino))
+
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    from ctypes import wintypes
+
+    _kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
+    _kernel32.CreateFileW.restype = wintypes.HANDLE
+    _kernel32.CreateFileW.argtypes = [
+        wintypes.LPCWSTR,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.LPVOID,
+        wintypes.DWORD,
+        wintypes.DWORD,
+        wintypes.HANDLE,
+    ]
+    _GENERIC_READ = 0x80000000
+    _SHARE_READ_WRITE_DELETE = 0x1 | 0x2 | 0x4
+    _OPEN_EXISTING = 3
+    _FILE_ATTRIBUTE_NORMAL = 0x80
+    _INVALID_HANDLE = wintypes.HANDLE(-1).value
+
+    def open_shared(path: str | os.PathLike[str]) -> int:
+        """Open a file for reading and return its descriptor; others may write, rename and delete it meanwhile.
+
+        Raises:
+            OSError: as `os.open`.
+        """
+        handle = _kernel32.CreateFileW(
+            os.fspath(path),
+            _GENERIC_READ,
+            _SHARE_READ_WRITE_DELETE,
+            None,
+            _OPEN_EXISTING,
+            _FILE_ATTRIBUTE_NORMAL,
+            None,
+        )
+        if handle == _INVALID_HANDLE:
+            raise ctypes.WinError(ctypes.get_last_error())
+        return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY)
+
+    def read_at(descriptor: int, length: int, offset: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer at the end of the file. One reader at a time."""
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, length)
+
+else:
+
+    def open_shared(path: str | os.PathLike[str]) -> int:
+        """Open a file for reading and return its descriptor; others may write, rename and delete it meanwhile.
+
+        Raises:
+            OSError: as `os.open`.
+        """
+        # O_NONBLOCK: a FIFO without a writer would hold us here for ever; regular files do not notice it.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def read_at(descriptor: int, length: int, offset: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer at the end of the file."""
+        return os.pread(descriptor, length, offset)

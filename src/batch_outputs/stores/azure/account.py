@@ -1,0 +1,102 @@
+"""`AzureStoreAccount`: the containers of a storage account."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import parse_qs
+
+from batch_outputs.errors import AccessDeniedError, BlobExistsError
+from batch_outputs.location import AzureAccount, StoreLocation
+from batch_outputs.stores.azure import urls
+from batch_outputs.stores.azure.access import tickets_for
+from batch_outputs.stores.azure.calls import Call
+from batch_outputs.stores.azure.line import Line
+from batch_outputs.stores.azure.listing import read_page
+from batch_outputs.stores.azure.retries import RetryPolicy
+from batch_outputs.stores.azure.store import AzureStore
+from batch_outputs.stores.azure.wire import PAGE_SIZE, nothing
+from batch_outputs.stores.base import ContainerProperties
+
+
+class AzureStoreAccount:
+    """A storage account, as a `StoreAccount`; making it requests nothing.
+
+    Raises:
+        ConfigurationError: as `AzureStore`.
+    """
+
+    def __init__(self, account: AzureAccount) -> None:
+        self._account = account
+        self._place = account.endpoint.partition("://")[2]
+        self._tickets = tickets_for(account, None)
+        self._line = Line(account, self._tickets, RetryPolicy.from_environ(), place=self._place)
+
+    @property
+    def account(self) -> AzureAccount:
+        """Where this account is."""
+        return self._account
+
+    async def list_containers(self, prefix: str = "") -> AsyncIterator[ContainerProperties]:
+        """All containers whose name begins with `prefix`, page by page as they are asked for.
+
+        Raises:
+            AccessDeniedError: a SAS of one container knows no others.
+        """
+        await self._check_reaches_account()
+        marker = ""
+        while True:
+            query = urls.query(comp="list", include="metadata", prefix=prefix, marker=marker, maxresults=str(PAGE_SIZE))
+            page = await self._line.ask(Call("GET", "/", "list", "l", query), read_page)
+            for entry in page.entries:
+                if isinstance(entry, ContainerProperties):
+                    yield entry
+            marker = page.next_marker
+            if not marker:
+                return
+
+    async def create_container(self, name: str, *, metadata: Mapping[str, str] | None = None) -> bool:
+        """Create a container; False if it was there already.
+
+        Raises:
+            InvalidNameError: no container can have this name.
+            AccessDeniedError: a SAS of one container creates none.
+        """
+        urls.check_container_name(name)
+        await self._check_reaches_account()
+        call = Call(
+            "PUT",
+            urls.container_path(name),
+            "create",
+            "cw",
+            "restype=container",
+            urls.metadata_headers(metadata),
+            b"",
+            expect=(201,),
+        )
+        try:
+            await self._line.ask(call, nothing)
+        except BlobExistsError:
+            return False
+        return True
+
+    def open(self, container: str) -> AzureStore:
+        """The store of one container, without a request.
+
+        Raises:
+            InvalidNameError: no container can have this name.
+        """
+        urls.check_container_name(container)
+        return AzureStore(StoreLocation(self._account, container))
+
+    async def aclose(self) -> None:
+        """Give back connections; stores that were opened from here have their own."""
+        await self._line.aclose()
+
+    async def _check_reaches_account(self) -> None:
+        # `sr` says what one thing a SAS is for; the SAS of an account has none.
+        if "sr" in parse_qs((await self._tickets.ticket()).sas):
+            raise AccessDeniedError(
+                f"The SAS for {self._place} is for one container and knows no others; "
+                "to list or create containers use an account SAS, the account's key, or an identity.",
+                place=self._place,
+            )

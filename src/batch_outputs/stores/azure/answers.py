@@ -1,0 +1,82 @@
+"""What the headers of an answer say about a blob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from batch_outputs.stores.base import BlobProperties, BlobType, Written
+
+_METADATA = "x-ms-meta-"
+
+
+class UnusableAnswerError(Exception):
+    """An answer that Blob Storage would not give: somebody else has answered."""
+
+
+def written(headers: Mapping[str, str]) -> Written:
+    """What a write left behind.
+
+    Raises:
+        UnusableAnswerError: the headers are not those of a write.
+    """
+    try:
+        return Written(headers["ETag"], http_date(headers["Last-Modified"]))
+    except (KeyError, ValueError):
+        raise UnusableAnswerError from None
+
+
+def properties(name: str, headers: Mapping[str, str]) -> BlobProperties:
+    """What is known of a blob, from the answer to a HEAD.
+
+    Raises:
+        UnusableAnswerError: the headers are not those of a blob.
+    """
+    try:
+        return BlobProperties(
+            name=name,
+            size=int(headers["Content-Length"]),
+            etag=headers["ETag"],
+            last_modified=http_date(headers["Last-Modified"]),
+            content_type=headers.get("Content-Type"),
+            metadata={
+                key[len(_METADATA) :]: value for key, value in headers.items() if key.lower().startswith(_METADATA)
+            },
+            blob_type=blob_type(headers["x-ms-blob-type"]),
+        )
+    except (KeyError, ValueError):
+        raise UnusableAnswerError from None
+
+
+def blob_type(text: str) -> BlobType:
+    """The service's name for a blob's type in ours."""
+    return "append" if text == "AppendBlob" else "block"
+
+
+def http_date(text: str) -> datetime:
+    """A date as HTTP writes it.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    return parsedate_to_datetime(text).astimezone(UTC)
+
+
+def blob_range(status: int, headers: Mapping[str, str]) -> tuple[int, int, int]:
+    """Which bytes of a blob an answer holds: the first, the one behind the last, and the blob's size.
+
+    Raises:
+        UnusableAnswerError: the headers are not those of a blob.
+    """
+    try:
+        if not headers["ETag"] or not headers["x-ms-blob-type"]:
+            raise UnusableAnswerError
+        if status == 200:
+            size = int(headers["Content-Length"])
+            return 0, size, size
+        part, _, total = headers["Content-Range"].removeprefix("bytes ").partition("/")
+        first, _, last = part.partition("-")
+        return int(first), int(last) + 1, int(total)
+    except (KeyError, ValueError):
+        raise UnusableAnswerError from None

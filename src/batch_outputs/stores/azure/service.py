@@ -1,0 +1,63 @@
+"""What only azure-storage-blob does for us: making a SAS from an account's key. It is imported here and nowhere else.
+
+The import takes almost half a second of CPU, so it waits until a key is really used. A start time is left out, because
+a service whose clock is behind ours would refuse the SAS for a while.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+from batch_outputs.errors import ConfigurationError
+from batch_outputs.location import KeyAccess
+
+LIFETIME = timedelta(days=7)
+
+
+def container_sas(access: KeyAccess, container: str) -> str:
+    """A SAS of one container that allows all that a store does, valid for `LIFETIME` from now.
+
+    Raises:
+        ConfigurationError: the key is not one.
+    """
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    _check(access)
+    return generate_container_sas(
+        access.account_name,
+        container,
+        access.key,
+        permission=ContainerSasPermissions(read=True, add=True, create=True, write=True, delete=True, list=True),
+        expiry=datetime.now(UTC) + LIFETIME,
+    )
+
+
+def account_sas(access: KeyAccess) -> str:
+    """A SAS that lists and creates containers of the account, valid for `LIFETIME` from now.
+
+    Raises:
+        ConfigurationError: the key is not one.
+    """
+    from azure.storage.blob import AccountSasPermissions, ResourceTypes, Services, generate_account_sas
+
+    _check(access)
+    return generate_account_sas(
+        access.account_name,
+        access.key,
+        resource_types=ResourceTypes(service=True, container=True),
+        permission=AccountSasPermissions(read=True, write=True, create=True, list=True),
+        expiry=datetime.now(UTC) + LIFETIME,
+        services=Services(blob=True),
+    )
+
+
+def _check(access: KeyAccess) -> None:
+    # The SDK would take any text, sign with what is left of it, and the service would refuse the result.
+    try:
+        base64.b64decode(access.key, validate=True)
+    except ValueError:
+        raise ConfigurationError(
+            f"The key of the account {access.account_name} is not one (base64 text); "
+            "copy it again from the storage account's page."
+        ) from None

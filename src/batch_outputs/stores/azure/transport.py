@@ -1,0 +1,112 @@
+"""Connections: an aiohttp session as this library wants it, with the proxies of the environment.
+
+aiohttp's own reading of the environment would look up proxies for each request, with two hops to threads; here it is
+done once.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from batch_outputs.errors import ConfigurationError
+
+KEEP_ALIVE = 120.0
+"""Seconds an idle connection is kept. With aiohttp's own 15, each flush of a log would make a new one."""
+
+PIECE = 256 * 1024
+"""Bytes written or read at once, so that large bodies leave the event loop to others in between."""
+
+_CONNECT = 20.0
+_SILENCE = 60.0
+_CONNECTIONS = 64
+_SLOWEST_LINK = 32 * 1024
+
+
+def new_session(*, own_thread: bool) -> aiohttp.ClientSession:
+    """A session for one event loop. With `own_thread`, names are looked up inline."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            keepalive_timeout=KEEP_ALIVE,
+            limit=_CONNECTIONS,
+            resolver=InlineResolver() if own_thread else None,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,  # a blob stored compressed comes back as it was stored
+        trust_env=False,
+        read_bufsize=PIECE,
+        skip_auto_headers=("Accept-Encoding", "Content-Type"),
+    )
+
+
+def time_allowed(body: bytes | None) -> aiohttp.ClientTimeout:
+    """No limit to an answer that keeps coming; a body may take as long as it needs on a slow link, and no longer."""
+    total = None if body is None else 2 * _SILENCE + len(body) / _SLOWEST_LINK
+    return aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT, sock_read=_SILENCE)
+
+
+def as_body(body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
+    """A body as aiohttp takes it; a large one in pieces."""
+    return body if body is None or len(body) <= PIECE else _pieces(body)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE):
+        yield body[start : start + PIECE]
+
+
+def proxy_for(endpoint: str) -> str | None:
+    """The proxy that the environment wants for this endpoint.
+
+    Raises:
+        ConfigurationError: it is not an HTTP proxy.
+    """
+    parts = urlsplit(endpoint)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.netloc):
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if urlsplit(proxy).scheme not in {"http", "https"}:
+        raise ConfigurationError(
+            f"The proxy {shown_proxy(proxy)} is not an HTTP proxy; set {parts.scheme.upper()}_PROXY to one, "
+            f"or put {parts.hostname} into NO_PROXY.",
+            variable=f"{parts.scheme.upper()}_PROXY",
+        )
+    return proxy
+
+
+def shown_proxy(proxy: str) -> str:
+    """A proxy's URL without its login."""
+    parts = urlsplit(proxy)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+class InlineResolver(AbstractResolver):
+    """Looks names up on the spot; an executor refuses work at interpreter exit, when logs are still being saved."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """All addresses of a host."""
+        found = socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=int(address[1]),
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing to close."""

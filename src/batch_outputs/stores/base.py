@@ -1,0 +1,174 @@
+"""The one protocol behind which bytes live: blobs by name in a container, containers in an account.
+
+A store knows names and bytes, and nothing of jobs, tasks or kinds. Its errors are `StoreError`s. Names are any text
+that Azure Blob Storage takes: `/` separates, everything else is literal.
+
+An open store belongs to the event loop it was first used on. Requests that repeat without harm are repeated by the
+store for a while when the service does not answer. `create_append` and `append` never are: after
+`StoreUnavailableError` the caller reads back what was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol, TypeAlias
+
+from batch_outputs.location import Account, StoreLocation
+
+BlobType: TypeAlias = Literal["block", "append"]
+
+
+@dataclass(frozen=True, slots=True)
+class BlobProperties:
+    """What a store knows of a blob.
+
+    `etag` is opaque and changes with every change. `size` is in bytes. `metadata` keys are as written (services compare
+    them without case).
+    """
+
+    name: str
+    size: int
+    etag: str
+    last_modified: datetime
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    blob_type: BlobType = "block"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPrefix:
+    """What `list_level` shows instead of all blobs below it; `name` ends with `/`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write left behind."""
+
+    etag: str
+    last_modified: datetime
+
+
+class Readable(Protocol):
+    """Content of known length for a `put`, read from front to back, perhaps several times.
+
+    The read that reaches the end raises when what was read is no longer one moment of the source; a store makes nothing
+    visible before it has read to the end.
+    """
+
+    @property
+    def size(self) -> int:
+        """Length in bytes; fixed."""
+
+    def read(self, length: int, /) -> bytes:
+        """The next `length` bytes; fewer only at the end, and `b""` after it."""
+
+    def rewind(self) -> None:
+        """Begin again at the first byte."""
+
+
+class Store(Protocol):
+    """One container."""
+
+    @property
+    def location(self) -> StoreLocation:
+        """Where this store is."""
+
+    async def put(
+        self,
+        name: str,
+        content: bytes | Readable,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Written:
+        """Store a whole block blob: all of it, or, on any error, what was there before.
+
+        A file there is replaced; an append blob there is refused with `WrongBlobTypeError`. (Azure does that; the
+        Azurite emulator does not.) Errors of `content` come through unchanged.
+        """
+
+    async def create_append(
+        self,
+        name: str,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replaces: str | None = None,
+    ) -> Written:
+        """Create an empty append blob.
+
+        Without `replaces` only if nothing is there (`BlobExistsError`), with it only over the blob of that ETag
+        (`BlobChangedError`).
+        """
+
+    async def append(self, name: str, data: bytes, *, offset: int, etag: str) -> Written:
+        """Append `data` (1 byte to 4 MiB) if the blob has exactly `offset` bytes and this ETag.
+
+        Otherwise `BlobChangedError`, and nothing is appended.
+        """
+
+    async def properties(self, name: str) -> BlobProperties:
+        """What is known of a blob."""
+
+    def read(
+        self, name: str, *, offset: int = 0, length: int | None = None, etag: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """The blob's bytes from `offset`, as many as `length` or to the end, in pieces of at most 4 MiB.
+
+        An `offset` at or past the end gives nothing. With `etag`, a blob that has changed, also midway, gives
+        `BlobChangedError`. Fewer bytes than the blob has in the range is an error, never a silent end.
+        """
+
+    def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
+        """All blobs whose name begins with `prefix`, by name, page by page as they are asked for, with metadata."""
+
+    def list_level(self, prefix: str = "") -> AsyncIterator[BlobProperties | BlobPrefix]:
+        """One level of names: blobs with no `/` behind `prefix`, and a `BlobPrefix` for all that share one."""
+
+    async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None = None) -> Written:
+        """Replace a blob's metadata; with `etag` only if the blob still has it (`BlobChangedError`)."""
+
+    async def copy(self, source: str, target: str, *, etag: str | None = None) -> Written:
+        """Copy a blob with content type and metadata to a name where nothing is (`BlobExistsError`), and wait for it.
+
+        With `etag` only while the source still has it (`BlobChangedError`).
+        """
+
+    async def delete(self, name: str, *, etag: str | None = None) -> None:
+        """Delete a blob; with `etag` only if it still has it."""
+
+    async def aclose(self) -> None:
+        """Give back connections and threads. The store is of no use afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerProperties:
+    """What an account knows of a container."""
+
+    name: str
+    last_modified: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class StoreAccount(Protocol):
+    """The containers of an account."""
+
+    @property
+    def account(self) -> Account:
+        """Where this account is."""
+
+    def list_containers(self, prefix: str = "") -> AsyncIterator[ContainerProperties]:
+        """All containers whose name begins with `prefix`, by name."""
+
+    async def create_container(self, name: str, *, metadata: Mapping[str, str] | None = None) -> bool:
+        """Create a container; False if it was there already (and is left as it is)."""
+
+    def open(self, container: str) -> Store:
+        """The store of one container, without a request."""
+
+    async def aclose(self) -> None:
+        """Give back connections and threads."""

@@ -1,0 +1,182 @@
+"""The asynchronous face: hands the blocking work to worker threads, or, on a loop of its own, does it inline."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from functools import partial
+from itertools import islice
+from typing import ParamSpec, TypeVar
+
+from anyio import to_thread
+
+from batch_outputs.location import DirectoryAccount, StoreLocation
+from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties, Readable, Store, Written
+from batch_outputs.stores.directory.account import container_folder, create_container, list_containers
+from batch_outputs.stores.directory.container import Container, Writing
+from batch_outputs.stores.directory.records import Draft
+
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+_PAGE = 256  # entries of a list taken at once
+_PIECES = 2  # pieces of a blob read at once: a small one is known to be over without a second look
+
+
+class DirectoryStore:
+    """A container that is a folder; see `batch_outputs.stores.base.Store`.
+
+    With `own_thread` all work is done inline. `case_blind` says whether the disk takes names that differ only in case
+    for one, as macOS and Windows mostly do; None finds out.
+
+    Raises:
+        InvalidNameError: the container's name cannot be that of a folder.
+        TypeError: the location is not one of a folder.
+    """
+
+    def __init__(self, location: StoreLocation, *, own_thread: bool = False, case_blind: bool | None = None) -> None:
+        if not isinstance(location.account, DirectoryAccount):
+            raise TypeError(f"{location.place} is not a folder")
+        folder = container_folder(os.path.abspath(location.account.root), location.container)
+        self._location = location
+        self._container = Container(location, folder, case_blind=case_blind)
+        self._own_thread = own_thread
+
+    def __repr__(self) -> str:
+        return f"DirectoryStore({self._location.place!r})"
+
+    @property
+    def location(self) -> StoreLocation:
+        """Where this store is."""
+        return self._location
+
+    async def put(
+        self,
+        name: str,
+        content: bytes | Readable,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Written:
+        """Store a whole block blob; `content` is read in a worker thread."""
+        return await self._finish(self._container.put(name, content, Draft(content_type, metadata or {})))
+
+    async def create_append(
+        self,
+        name: str,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replaces: str | None = None,
+    ) -> Written:
+        """Create an empty append blob, only if absent or, with `replaces`, only over the blob of that ETag."""
+        draft = Draft(content_type, metadata or {})
+        return await self._finish(self._container.create_append(name, draft, replaces=replaces))
+
+    async def append(self, name: str, data: bytes, *, offset: int, etag: str) -> Written:
+        """Append `data` if the blob has exactly `offset` bytes and this ETag.
+
+        Raises:
+            ValueError: `data` is empty or has more than 4 MiB.
+        """
+        return await self._run(self._container.append, name, data, offset=offset, etag=etag)
+
+    async def properties(self, name: str) -> BlobProperties:
+        """What is known of a blob."""
+        return await self._run(self._container.properties, name)
+
+    def read(
+        self, name: str, *, offset: int = 0, length: int | None = None, etag: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """The blob's bytes, in pieces of at most 4 MiB."""
+        return self._stream(self._container.read(name, offset=offset, length=length, etag=etag), _PIECES)
+
+    def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
+        """All blobs whose name begins with `prefix`, by name."""
+        return self._stream(self._container.list(prefix), _PAGE)
+
+    def list_level(self, prefix: str = "") -> AsyncIterator[BlobProperties | BlobPrefix]:
+        """One level of names."""
+        return self._stream(self._container.list_level(prefix), _PAGE)
+
+    async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None = None) -> Written:
+        """Replace a blob's metadata."""
+        return await self._run(self._container.set_metadata, name, metadata, etag=etag)
+
+    async def copy(self, source: str, target: str, *, etag: str | None = None) -> Written:
+        """Copy a blob to a name where nothing is."""
+        return await self._finish(self._container.copy(source, target, etag=etag))
+
+    async def delete(self, name: str, *, etag: str | None = None) -> None:
+        """Delete a blob, and the folders that become empty by that."""
+        await self._run(self._container.delete, name, etag=etag)
+
+    async def aclose(self) -> None:
+        """Nothing is held between calls, so there is nothing to give back."""
+
+    async def _run(self, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if self._own_thread:
+            return work(*args, **kwargs)
+        return await to_thread.run_sync(partial(work, *args, **kwargs))
+
+    async def _finish(self, steps: Writing) -> Written:
+        try:
+            while (written := await self._run(next, steps)) is None:
+                pass
+            return written
+        finally:
+            steps.close()  # when it was cancelled between two steps, what it has written is removed
+
+    async def _stream(self, items: Generator[_T], at_once: int) -> AsyncIterator[_T]:
+        try:
+            while True:
+                batch = await self._run(_take, items, at_once)
+                for item in batch:
+                    yield item
+                if len(batch) < at_once:
+                    return
+        finally:
+            items.close()
+
+
+class DirectoryStoreAccount:
+    """A folder whose subfolders are containers; see `batch_outputs.stores.base.StoreAccount`."""
+
+    def __init__(self, account: DirectoryAccount) -> None:
+        self._account = account
+        self._root = os.path.abspath(account.root)
+
+    def __repr__(self) -> str:
+        return f"DirectoryStoreAccount({str(self._account.root)!r})"
+
+    @property
+    def account(self) -> DirectoryAccount:
+        """Where this account is."""
+        return self._account
+
+    async def list_containers(self, prefix: str = "") -> AsyncIterator[ContainerProperties]:
+        """All containers whose name begins with `prefix`, by name; none if the folder does not exist yet."""
+        items = list_containers(self._root, prefix)
+        while batch := await to_thread.run_sync(_take, items, _PAGE):
+            for item in batch:
+                yield item
+
+    async def create_container(self, name: str, *, metadata: Mapping[str, str] | None = None) -> bool:
+        """Create a container, and the folder they are all in; False if it was there already.
+
+        Raises:
+            InvalidNameError: the name cannot be that of a folder.
+            StoreError: a link or a file has that name, or the folder cannot be made.
+        """
+        return await to_thread.run_sync(create_container, self._root, name, metadata or {})
+
+    def open(self, container: str) -> Store:
+        """The store of one container."""
+        return DirectoryStore(StoreLocation(self._account, container))
+
+    async def aclose(self) -> None:
+        """Nothing is held between calls, so there is nothing to give back."""
+
+
+def _take(items: Generator[_T], at_once: int) -> tuple[_T, ...]:
+    return tuple(islice(items, at_once))

@@ -1,0 +1,128 @@
+"""The tests' own parts do what the tests rely on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+from support.azurite import Azurite, Container
+from support.peers import azcopy, needs, rclone
+
+TESTS = Path(__file__).parent
+DATA = bytes(range(256)) * 100
+
+
+@needs("rclone")
+def test_rclone_reads_and_writes_the_same_blobs(container: Container, tmp_path: Path) -> None:
+    """rclone finds what azure-storage-blob wrote, and the other way round."""
+    container.client.upload_blob("t1/$TaskOutput/a b#.bin", DATA)
+    rclone(container.azurite, "copy", f"peer:{container.name}", str(tmp_path / "down"))
+    assert (tmp_path / "down" / "t1" / "$TaskOutput" / "a b#.bin").read_bytes() == DATA
+    rclone(container.azurite, "copy", str(tmp_path / "down"), f"peer:{container.name}/again")
+    assert container.client.download_blob("again/t1/$TaskOutput/a b#.bin").readall() == DATA
+
+
+@needs("azcopy")
+def test_azcopy_reads_and_writes_the_same_blobs(container: Container, tmp_path: Path) -> None:
+    """AzCopy finds what azure-storage-blob wrote, and the other way round."""
+    container.client.upload_blob("t1/$TaskOutput/a b.bin", DATA)
+    azcopy(tmp_path, "copy", container.sas_url(), str(tmp_path / "down"), "--recursive", "--from-to", "BlobLocal")
+    found = tmp_path / "down" / container.name / "t1" / "$TaskOutput" / "a b.bin"
+    assert found.read_bytes() == DATA
+    target = container.sas_url().replace("?", "/again.bin?", 1)
+    azcopy(tmp_path, "copy", str(found), target, "--from-to", "LocalBlob")
+    assert container.client.download_blob("again.bin").readall() == DATA
+
+
+def test_a_sas_grants_what_was_asked_for(container: Container) -> None:
+    """A SAS for reading does not write, and an expired one does nothing."""
+    container.client.upload_blob("x", DATA)
+    with ContainerClient.from_container_url(container.sas_url("r")) as reader:
+        assert reader.download_blob("x").readall() == DATA
+        with pytest.raises(HttpResponseError) as caught:
+            reader.upload_blob("y", DATA)
+    assert caught.value.status_code == 403
+    with (
+        ContainerClient.from_container_url(container.sas_url(expires_in=timedelta(minutes=-1))) as late,
+        pytest.raises(HttpResponseError) as caught,
+    ):
+        late.download_blob("x")
+    assert caught.value.status_code == 403
+
+
+def test_the_server_answers_by_name_too(azurite: Azurite, container: Container) -> None:
+    """The same account is reached through `localhost`, so that look-ups of host names are part of tests."""
+    by_name = azurite.connection_string.replace(azurite.endpoint, azurite.named_endpoint)
+    with BlobServiceClient.from_connection_string(by_name) as service:
+        assert service.get_container_client(container.name).exists()
+
+
+OUTLIVED = """
+import sys
+from pathlib import Path
+from support.azurite import running_azurite
+with running_azurite(Path(sys.argv[1])) as server:
+    print(server.port, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_server_does_not_outlive_a_killed_session(tmp_path: Path) -> None:
+    """When the process that started the server is killed, the server goes too."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OUTLIVED, str(tmp_path / "log")],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as session:
+        assert session.stdout
+        port = int(session.stdout.readline())
+        session.kill()
+    wait_until_refused(port)
+
+
+def wait_until_refused(port: int) -> None:
+    """Return when nobody listens on the port any more, or fail after some seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return
+        time.sleep(0.02)  # a server that is no child of ours gives no other sign of its end
+    pytest.fail(f"something still listens on port {port}")
+
+
+@pytest.mark.parametrize("must_run", [True, False])
+def test_a_skip_fails_where_everything_must_run(tmp_path: Path, must_run: bool) -> None:
+    """With BATCH_OUTPUTS_TESTS_MUST_RUN=1 skipped tests and modules fail and are named with their reason."""
+    shutil.copy(TESTS / "conftest.py", tmp_path)
+    tmp_path.joinpath("test_one.py").write_text(
+        "import pytest\n@pytest.mark.skip(reason='no ffmpeg')\ndef test(): pass\n"
+        "@pytest.mark.xfail\ndef test_expected(): assert False\n"
+    )
+    tmp_path.joinpath("test_all.py").write_text("import pytest\npytest.skip('no nginx', allow_module_level=True)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--continue-on-collection-errors", "-ra"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(TESTS), "BATCH_OUTPUTS_TESTS_MUST_RUN": "1" if must_run else "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    closing = done.stdout.splitlines()[-1]
+    assert ("1 xfailed, 2 errors" if must_run else "2 skipped, 1 xfailed") in closing
+    assert done.stdout.count("allows none") >= (2 if must_run else 0)
+    assert "no ffmpeg" in done.stdout
+    assert "no nginx" in done.stdout
