@@ -1,0 +1,115 @@
+"""Options that several subcommands share, and what they amount to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
+
+import click
+
+from batch_outputs.kinds import OutputKind, TaskOutputKind
+from batch_outputs.settings import ACCOUNT_URL, CONTAINER_URL, Target, carries_secret, find_target
+
+if TYPE_CHECKING:
+    from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The options that say where outputs are; None: the environment says."""
+
+    job: str | None
+    task: str | None
+    container_url: str | None
+    account_url: str | None
+
+    def target(self) -> Target:
+        """The account or container meant."""
+        return find_target(container_url=self.container_url, account_url=self.account_url)
+
+    def storage_for(self, kind: OutputKind) -> TaskOutputStorage | JobOutputStorage:
+        """The storage that outputs of a kind belong to: the job's for the job's kinds, else the task's."""
+        from batch_outputs.storage import TaskOutputStorage
+
+        if isinstance(kind, TaskOutputKind):
+            return TaskOutputStorage.at(self.target(), job_id=self.job, task_id=self.task)
+        if self.task is not None:
+            raise click.UsageError(f"{kind} is of the job as a whole; leave out --task, or name a kind of a task.")
+        return self.job_storage()
+
+    def job_storage(self) -> JobOutputStorage:
+        """The storage of the job meant."""
+        from batch_outputs.storage import JobOutputStorage
+
+        return JobOutputStorage.at(self.target(), job_id=self.job)
+
+
+def where_options(
+    *, task: bool = True, task_help: str = "The task.  [default: AZ_BATCH_TASK_ID]"
+) -> Callable[[F], Callable[..., Any]]:
+    """Give a command the options `--job`, `--task`, `--container-url`, `--account-url` as one argument `where`."""
+
+    def decorate(command: F) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def call(*args: Any, **options: Any) -> Any:
+            where = Where(
+                options.pop("job"), options.pop("task", None), options.pop("container_url"), options.pop("account_url")
+            )
+            return command(*args, where=where, **options)
+
+        decorators = [
+            click.option("--job", metavar="ID", callback=not_empty, help="The job.  [default: AZ_BATCH_JOB_ID]"),
+            click.option("--task", metavar="ID", callback=not_empty, help=task_help),
+            click.option(
+                "--container-url",
+                metavar="URL",
+                callback=_refuse_secret,
+                help="The job's container, without a SAS, or file:///folder.",
+            ),
+            click.option(
+                "--account-url",
+                metavar="URL",
+                callback=_refuse_secret,
+                help="The storage account; the container follows from the job.",
+            ),
+        ]
+        decorated: Callable[..., Any] = call
+        for decorator in reversed(decorators if task else [decorators[0], *decorators[2:]]):
+            decorated = decorator(decorated)
+        return decorated
+
+    return decorate
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a command's asynchronous part, with the library's warnings as sentences of ours; Ctrl-C ends it in time."""
+    import asyncio  # not for --help
+
+    from batch_outputs.cli.interrupt import interruptible
+    from batch_outputs.cli.warnings import show_warnings
+
+    show_warnings()
+    return asyncio.run(interruptible(coroutine))
+
+
+def not_empty(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse an option that is given as an empty text, most likely by a variable of a script that is not set."""
+    if value == "":
+        raise click.BadParameter("it is empty; give it a value, or leave the option out.")
+    return value
+
+
+def _refuse_secret(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and carries_secret(unquote(unquote(value))):
+        variable = CONTAINER_URL if parameter.name == "container_url" else ACCOUNT_URL
+        raise click.BadParameter(
+            "a secret on a command line shows in process lists and in the portal; "
+            f"set {variable} (or {variable}_FILE) instead."
+        )
+    return not_empty(context, parameter, value)

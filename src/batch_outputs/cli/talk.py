@@ -1,0 +1,114 @@
+"""What the command says to people: data on stdout, sentences on stderr, all of it safe for a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import click
+
+from batch_outputs.errors import BatchOutputsError, TargetError
+
+_SECRET = re.compile(r"(?i)((?:sig|signature|accountkey)(?:=|%3d|%253d))[^&;)\s\"']+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on stderr, with our name before it."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed: there is nobody to tell
+        sys.stderr.write(f"batch-outputs: {printable(without_secrets(sentence))}\n")
+        sys.stderr.flush()
+
+
+def say_where(place: str, *, embedded: bool) -> None:
+    """Say where outputs go, before they do."""
+    if embedded:
+        say(f"nothing says where outputs go, so they go to the folder {place}.")
+    else:
+        say(f"saving to {place}.")
+
+
+def show(line: str) -> None:
+    """Print a line of data on stdout.
+
+    Raises:
+        ReaderGoneError: nobody reads it any more.
+        TargetError: stdout cannot be written, as on a full disk.
+    """
+    with writing_output():
+        click.echo(line)
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our stdout has seen enough and gone, which is no failure."""
+
+
+@contextlib.contextmanager
+def writing_output() -> Iterator[None]:
+    """Tell a stdout that cannot be written from one whose reader has gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise ReaderGoneError from None  # click would make an exit code of its own out of a BrokenPipeError
+    except OSError as error:
+        raise TargetError(
+            f"Standard output cannot be written: {error.strerror or error}; check where it leads.", path="-"
+        ) from error
+
+
+def sentences(error: BaseException) -> Iterator[str]:
+    """One sentence for each error in a group, or for the one there is; what is not ours is named by its class."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from sentences(one)
+    elif isinstance(error, BatchOutputsError):
+        yield str(error)
+    else:
+        yield f"an error nobody expected, {type(error).__name__}: {error} (BATCH_OUTPUTS_DEBUG=1 shows where)."
+
+
+def without_secrets(text: str) -> str:
+    """Text without the signature of a SAS or the key of an account, should anybody have typed one."""
+    return _SECRET.sub(r"\1…", text)
+
+
+def printable(text: str) -> str:
+    """Text without control characters, which could move a terminal's cursor or change its state."""
+    return _CONTROL.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def talk_to_terminal() -> bool:
+    """Whether what we say is read at a terminal, where a progress bar is of use."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def size_text(size: int | None) -> str:
+    """A length in bytes as people read it: `1.2 MB` (decimal units)."""
+    if size is None:
+        return "?"
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.95:  # what would be shown as 1000.0 is one of the next
+            return f"{value:.1f} {unit}"
+    return f"{value / 1000:.1f} TB"
+
+
+def time_text(moment: datetime | None) -> str:
+    """A moment in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if moment else "?"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `3 files`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,79 @@
+"""A job's container: one store, opened when it is first needed, and created where that is ours to do."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Self
+
+from anyio import Lock
+
+from batch_outputs.location import DirectoryAccount, StoreLocation
+from batch_outputs.settings import EMBEDDED_JOB, Target
+from batch_outputs.stores import open_account, open_store
+from batch_outputs.stores.base import Store
+
+logger = logging.getLogger("batch_outputs.storage")
+
+JOB_ID_KEY = "batch_outputs_job_id"
+"""Metadata of a container that says whose job it is: a hashed name cannot be turned back."""
+
+
+class JobContainer:
+    """One container, opened when it is first needed; shared by a job's storage and those of its tasks."""
+
+    def __init__(
+        self, location: StoreLocation, *, job_id: str | None, embedded: bool = False, whole_account: bool = False
+    ) -> None:
+        self.location = location
+        self.job_id = job_id
+        self._to_be_created = embedded
+        self._whole_account = whole_account
+        self._creating = Lock()
+        self._store: Store | None = None
+
+    @classmethod
+    def to(cls, target: Target, job_id: str | None) -> Self:
+        """The container of a job at a target."""
+        job_id = job_id or (EMBEDDED_JOB if target.embedded else None)
+        return cls(
+            target.location(job_id), job_id=job_id, embedded=target.embedded, whole_account=target.container is None
+        )
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        if self._store is None:
+            self._store = open_store(self.location)
+        return self._store
+
+    @property
+    def folder(self) -> str | None:
+        """The folder that everything is stored in, if it is one; it is no source of outputs."""
+        account = self.location.account
+        if not isinstance(account, DirectoryAccount):
+            return None
+        return os.path.abspath(account.root if self._whole_account else account.root / self.location.container)
+
+    async def prepare_to_write(self) -> None:
+        """In the embedded folder containers come by themselves."""
+        async with self._creating:
+            if self._to_be_created:
+                logger.warning("Nothing says where outputs go, so they go to the folder %s.", self.location.place)
+                await self.create()
+                self._to_be_created = False
+
+    async def create(self) -> bool:
+        """Create the container, with the job's id kept in its metadata; False if it was there."""
+        account = open_account(self.location.account)
+        metadata = {JOB_ID_KEY: self.job_id} if self.job_id else {}
+        try:
+            return await account.create_container(self.location.container, metadata=metadata)
+        finally:
+            await account.aclose()
+
+    async def aclose(self) -> None:
+        """Close the store, if it was opened."""
+        if self._store is not None:
+            store, self._store = self._store, None
+            await store.aclose()

@@ -1,0 +1,394 @@
+"""What the outputs of a task and of a job have in common: save, list, read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import ClassVar, Self
+
+from anyio import to_thread
+
+from batch_outputs.content_types import guess_content_type
+from batch_outputs.environment import TaskEnvironment
+from batch_outputs.errors import BlobNotFoundError, ConfigurationError, InvalidNameError, WrongBlobTypeError
+from batch_outputs.job_container import JobContainer
+from batch_outputs.kinds import OutputKind
+from batch_outputs.names import (
+    OutputName,
+    check_blob_name,
+    name_from_source,
+    output_name,
+    output_prefix,
+    parse_blob_name,
+)
+from batch_outputs.outputs import OutputFileReference
+from batch_outputs.snapshot import check_source
+from batch_outputs.sources import Folders, Source, find_sources
+from batch_outputs.stores.base import BlobPrefix, BlobProperties
+from batch_outputs.tracking import TrackedSave, TrackingError, track_file
+from batch_outputs.transfer import for_each, put_file
+
+logger = logging.getLogger("batch_outputs.storage")
+
+
+@dataclass(frozen=True, slots=True)
+class SaveProgress:
+    """One more file of a `save_all` is stored: `output`, the `files`th of `total_files`; `size` is all bytes so far."""
+
+    output: OutputFileReference
+    files: int
+    total_files: int
+    size: int
+
+
+class OutputStorage:
+    """What the outputs of a task and of a job have in common."""
+
+    _kind_class: ClassVar[type[OutputKind]]
+    _owner: ClassVar[str]
+
+    def __init__(
+        self, connection: JobContainer, task_id: str | None, environment: TaskEnvironment, *, shared: bool = False
+    ) -> None:
+        self._connection = connection
+        self._task_id = task_id
+        self._environment = environment
+        self._shared = shared
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Give back connections and threads. Outputs obtained from this storage cannot be read afterwards."""
+        if not self._shared:
+            await self._connection.aclose()
+
+    @property
+    def container(self) -> str:
+        """The name of the job's container."""
+        return self._connection.location.container
+
+    @property
+    def place(self) -> str:
+        """Where outputs go, for people: host and container, or a folder; never with a secret."""
+        return self._connection.location.place
+
+    async def save(
+        self,
+        kind: OutputKind | str,
+        source: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replace_log: bool = False,
+    ) -> OutputFileReference:
+        """Save one file: a verified copy of one moment of it.
+
+        Args:
+            kind: What it is, such as `TaskOutputKind.TASK_OUTPUT`; any other text is a custom kind.
+            source: The file. A relative path is relative to the current directory.
+            name: Its name below the kind. By default a relative `source` itself, without leading `..`; an absolute one
+                relative to the task's working directory or task directory.
+            content_type: By default guessed from the name.
+            metadata: Kept with it; names are letters, digits and `_`.
+            replace_log: Delete a tracked log of that name first. Otherwise a save over a tracked log is refused.
+
+        An earlier save of that name is replaced.
+
+        Raises:
+            InvalidNameError: kind or name cannot be used. Nothing was requested.
+            SourceError: the file cannot be read; `FileChangedError` when it changed each time it was read.
+            WrongBlobTypeError: a tracked log has that name.
+            StoreError: the store refused it or does not answer.
+        """
+        path = os.fspath(source)
+        output = self._output(kind, name if name is not None else self._name(path))
+        await to_thread.run_sync(check_source, path)
+        return await self._save(output, path, content_type, metadata, replace_log=replace_log)
+
+    async def save_text(
+        self,
+        kind: OutputKind | str,
+        text: str,
+        name: str,
+        *,
+        encoding: str = "utf-8",
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replace_log: bool = False,
+    ) -> OutputFileReference:
+        """Save a text under a name, as `save` does a file.
+
+        Raises:
+            InvalidNameError, WrongBlobTypeError, StoreError: as `save`.
+        """
+        return await self.save_bytes(
+            kind, text.encode(encoding), name, content_type=content_type, metadata=metadata, replace_log=replace_log
+        )
+
+    async def save_bytes(
+        self,
+        kind: OutputKind | str,
+        data: bytes,
+        name: str,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replace_log: bool = False,
+    ) -> OutputFileReference:
+        """Save bytes under a name, as `save` does a file.
+
+        Raises:
+            InvalidNameError, WrongBlobTypeError, StoreError: as `save`.
+        """
+        output = self._output(kind, name)
+        type_ = content_type or guess_content_type(output.name)
+
+        async def put() -> BlobProperties:
+            written = await self._connection.store.put(
+                output.blob_name, bytes(data), content_type=type_, metadata=metadata
+            )
+            return BlobProperties(
+                output.blob_name, len(data), written.etag, written.last_modified, type_, dict(metadata or {})
+            )
+
+        return await self._put(output, put, replace_log=replace_log)
+
+    async def save_all(
+        self,
+        kind: OutputKind | str,
+        *patterns: str | os.PathLike[str],
+        base: str | os.PathLike[str] | None = None,
+        on_progress: Callable[[SaveProgress], object] | None = None,
+    ) -> list[OutputFileReference]:
+        """Save many files at once: files, folders (all files below) and patterns.
+
+        Args:
+            kind: What they are.
+            patterns: Paths, or patterns by the rules of Batch's upload rules: `*`, `**`, `?`, `[abc]`, `[!abc]`.
+            base: The folder that `patterns` and names are relative to. By default the current directory, and names as
+                `save` gives them.
+            on_progress: Called with a `SaveProgress` as each file is stored.
+
+        Raises:
+            InvalidNameError: a file has no usable name, or two would get the same. Nothing was requested.
+            ExceptionGroup: some could not be saved, or led to no file; one error for each. All others are saved.
+        """
+        self._kind(kind)
+        folders = Folders(
+            None if base is None else os.fspath(base),
+            self._environment.working_dir,
+            self._environment.task_dir,
+            skip=self._connection.folder,
+        )
+        sources, missing = await to_thread.run_sync(find_sources, patterns, folders, os.environ)
+        outputs = [(source, self._output(kind, source.name)) for source in sources]
+        done: list[OutputFileReference] = []
+        size = 0
+
+        async def save_one(item: tuple[Source, OutputName]) -> OutputFileReference:
+            nonlocal size
+            source, output = item
+            reference = await self._save(output, source.path, None, None, replace_log=False)
+            done.append(reference)
+            size += reference.size or 0
+            if on_progress is not None:
+                on_progress(SaveProgress(reference, len(done), len(sources), size))
+            return reference
+
+        results = await for_each(outputs, save_one)
+        failed: list[Exception] = [*missing, *(result for result in results if isinstance(result, Exception))]
+        if failed:
+            raise ExceptionGroup(f"{len(failed)} of {len(results) + len(missing)} could not be saved", failed)
+        return [result for result in results if isinstance(result, OutputFileReference)]
+
+    def save_tracked(
+        self,
+        kind: OutputKind | str,
+        source: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        flush_interval: float = 60.0,
+        settle: float | None = None,
+        per_node: bool | None = None,
+        on_error: Callable[[TrackingError], object] | None = None,
+    ) -> AbstractAsyncContextManager[TrackedSave]:
+        """Save a file that still grows, such as a log, while the block runs.
+
+            async with outputs.save_tracked(TaskOutputKind.TASK_LOG, "../stdout.txt"):
+                render()  # may block: the log is saved from a thread of its own
+
+        At every moment the blob is byte for byte the file's beginning. Leaving the block saves the rest, also when it
+        is left by an error or cancelled.
+
+        Args:
+            kind: What it is, usually `TaskOutputKind.TASK_LOG`.
+            source: The file; it may not exist yet.
+            name: Its name below the kind, by default as in `save`.
+            flush_interval: Seconds between two savings at most, unless much waits (then sooner). It grows with the age
+                of the log, to keep within the service's 50,000 blocks a blob: see `TrackedSave.interval`.
+            settle: At the end, wait until the file has been quiet for so many seconds (at most 10 in all). By default 3
+                for the task's own `stdout.txt` and `stderr.txt`, which the node writes with delay, and 0 for others.
+            per_node: Store it below the node's id, for tasks that run on several nodes under one id. By default only in
+                subtasks of a multi-instance task.
+            on_error: Called with a `TrackingError` for each failed round; the next round tries again.
+
+        Raises:
+            InvalidNameError: kind or name cannot be used. Nothing was requested.
+            LogNotSavedError: on leaving the block, when bytes could not be stored.
+            StoreError: on entering the block, when the store refuses.
+        """
+        if not flush_interval > 0:
+            raise ValueError(f"flush_interval is {flush_interval}; it is a number of seconds above 0")
+        path = os.fspath(source)
+        wanted = name if name is not None else self._name(path)
+        if per_node or (per_node is None and self._environment.is_current_node_master is False):
+            wanted = f"{self._node_id()}/{wanted}"
+        output = self._output(kind, wanted)
+        return track_file(
+            self._connection.location,
+            path,
+            output.blob_name,
+            reference=lambda blob_name, properties: self._reference(
+                parse_blob_name(blob_name) or output,
+                properties,  # a fenced log has another name
+            ),
+            prepare=self._connection.prepare_to_write,
+            flush_interval=flush_interval,
+            settle=settle,
+            environment=self._environment,
+            on_error=on_error,
+            owner=threading.current_thread(),
+        )
+
+    async def list_outputs(self, kind: OutputKind | str | None = None) -> AsyncIterator[OutputFileReference]:
+        """The stored outputs of a kind (default: of all kinds), by name, page by page as they are asked for.
+
+        Raises:
+            ContainerNotFoundError: nothing was ever prepared for this job.
+        """
+        prefix = output_prefix(self._task_id, "") if kind is None else f"{self.output_prefix(kind)}/"
+        async for properties in self._connection.store.list(prefix):
+            output = parse_blob_name(properties.name)
+            if output is not None and output.task_id == self._task_id:
+                yield self._reference(output, properties)
+
+    async def list_kinds(self) -> AsyncIterator[str]:
+        """The kinds of which something is stored, by name, without a look at the outputs themselves.
+
+        Raises:
+            ContainerNotFoundError: nothing was ever prepared for this job.
+        """
+        prefix = output_prefix(self._task_id, "")
+        async for entry in self._connection.store.list_level(prefix):
+            if isinstance(entry, BlobPrefix) and len(entry.name) > len(prefix) + 1:
+                yield entry.name.removeprefix(prefix).removesuffix("/")
+
+    def get_output(self, kind: OutputKind | str, name: str) -> OutputFileReference:
+        """The output of that kind and name, without a request; whether it exists shows when it is used.
+
+        Raises:
+            InvalidNameError: kind or name cannot be used.
+        """
+        return self._reference(self._output(kind, name), None)
+
+    def output_prefix(self, kind: OutputKind | str) -> str:
+        """The folder of a kind in the container, such as `t1/$TaskLog`.
+
+        Raises:
+            InvalidNameError: the kind cannot be used.
+        """
+        return output_prefix(self._task_id, self._kind(kind))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._task_id or self.container!r} in {self.place!r})"
+
+    def _kind(self, kind: OutputKind | str) -> OutputKind:
+        if isinstance(kind, OutputKind) and not isinstance(kind, self._kind_class):
+            raise InvalidNameError(
+                f"{kind!r} is not a kind of {self._owner} output; use a {self._kind_class.__name__}.", name=str(kind)
+            )
+        return self._kind_class(kind)
+
+    def _output(self, kind: OutputKind | str, name: str) -> OutputName:
+        output = OutputName(self._task_id, self._kind(kind), output_name(name))
+        check_blob_name(output.blob_name)
+        return output
+
+    def _name(self, path: str) -> str:
+        return name_from_source(
+            path,
+            working_dir=self._environment.working_dir,
+            task_dir=self._environment.task_dir,
+            windows=os.name == "nt",
+        )
+
+    def _node_id(self) -> str:
+        if self._environment.node_id is None:
+            raise ConfigurationError(
+                "A log per node was asked for and AZ_BATCH_NODE_ID is not set; set it, or leave per_node out.",
+                variable="AZ_BATCH_NODE_ID",
+            )
+        return self._environment.node_id
+
+    def _reference(self, output: OutputName, properties: BlobProperties | None) -> OutputFileReference:
+        return OutputFileReference(
+            self._connection.store,
+            output.task_id,
+            self._kind_class(output.kind),
+            output.name,
+            properties=properties,
+        )
+
+    async def _save(
+        self,
+        output: OutputName,
+        path: str,
+        content_type: str | None,
+        metadata: Mapping[str, str] | None,
+        *,
+        replace_log: bool,
+    ) -> OutputFileReference:
+        type_ = content_type or guess_content_type(output.name)
+
+        async def put() -> BlobProperties:
+            return await put_file(self._connection.store, output.blob_name, path, content_type=type_, metadata=metadata)
+
+        return await self._put(output, put, replace_log=replace_log)
+
+    async def _put(
+        self, output: OutputName, put: Callable[[], Awaitable[BlobProperties]], *, replace_log: bool
+    ) -> OutputFileReference:
+        await self._connection.prepare_to_write()
+        if replace_log:
+            await self._delete_log(output.blob_name)
+        try:
+            properties = await put()
+        except WrongBlobTypeError as error:
+            raise WrongBlobTypeError(
+                f"{output.blob_name} in {self.place} is a tracked log, which a save does not replace; "
+                "choose another name, or ask for it with replace_log=True (--replace-log).",
+                place=self.place,
+                blob=output.blob_name,
+                code=error.code,
+            ) from error
+        return self._reference(output, properties)
+
+    async def _delete_log(self, blob_name: str) -> None:
+        try:
+            properties = await self._connection.store.properties(blob_name)
+        except BlobNotFoundError:
+            return
+        if properties.blob_type == "append":
+            await self._connection.store.delete(blob_name, etag=properties.etag)

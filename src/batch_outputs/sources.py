@@ -1,0 +1,143 @@
+"""Which files a list of paths, folders and patterns means, and the name that each gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from batch_outputs.errors import InvalidNameError, SourceError, SourceNotFoundError
+from batch_outputs.names import name_from_source, output_name
+from batch_outputs.patterns import Pattern, has_wildcard
+
+OWN_FOLDER = ".batch-outputs"
+"""Where a wrapped program's own output waits; never saved as an output."""
+
+_WINDOWS = os.name == "nt"
+
+Report: TypeAlias = Callable[[SourceError], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to save, and the output name it gets."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where paths are relative to, and the task's directories, below which an absolute path has a name.
+
+    `base` (default: the current directory) is where relative paths and patterns begin. If it was given, every file must
+    lie below it, and is named relative to it.
+    """
+
+    base: str | None = None
+    working_dir: str | None = None
+    task_dir: str | None = None
+    skip: str | None = None
+    """A folder that is never walked into: the one that outputs are stored in."""
+
+    def name(self, path: str) -> str:
+        """The output name of a file found at `path`.
+
+        Raises:
+            InvalidNameError: the path lies outside all of these.
+        """
+        if self.base is None:
+            return name_from_source(path, working_dir=self.working_dir, task_dir=self.task_dir, windows=_WINDOWS)
+        relative = os.path.relpath(os.path.join(self.base, path), self.base)
+        if relative.split(os.sep, 1)[0] == os.pardir or os.path.isabs(relative):
+            raise InvalidNameError(f"{path} lies outside the base folder {self.base}, so it has no name.", name=path)
+        return output_name(Path(relative).as_posix())
+
+    def locate(self, path: str) -> str:
+        """The path to open."""
+        return os.path.join(self.base, path) if self.base is not None else path
+
+
+def find_sources(
+    specifications: Sequence[str | os.PathLike[str]], folders: Folders, environ: Mapping[str, str]
+) -> tuple[list[Source], list[SourceError]]:
+    """The files meant, in order and each once; and an error for each specification that leads to none, and for each
+    folder that cannot be read.
+
+    A path that exists is that file, or all files below that folder (dotfiles too); anything else with a wildcard is a
+    pattern.
+
+    Raises:
+        InvalidNameError: a file has no name, or two files would get the same.
+    """
+    found: dict[str, Source] = {}
+    failed: list[SourceError] = []
+    for specification in specifications:
+        text = os.fspath(specification)
+        unreadable: list[SourceError] = []
+        paths = _files(text, folders, environ, unreadable.append)
+        sources = [Source(folders.locate(path), folders.name(path)) for path in paths]
+        failed += unreadable if sources or unreadable else [nothing_found(text)]
+        for source in sources:
+            earlier = found.setdefault(source.name, source)
+            if os.path.abspath(earlier.path) != os.path.abspath(source.path):
+                raise InvalidNameError(
+                    f"{earlier.path} and {source.path} would both be saved as {source.name}; "
+                    "save them in two steps, under names of their own.",
+                    name=source.name,
+                )
+    return list(found.values()), failed
+
+
+def nothing_found(specification: str) -> SourceNotFoundError:
+    """The error for a path or pattern that leads to no file."""
+    if has_wildcard(specification):
+        return SourceNotFoundError(f"No file matches {specification}; check the pattern.", path=specification)
+    if os.path.isdir(specification):
+        return SourceNotFoundError(f"The folder {specification} holds no file.", path=specification)
+    return SourceNotFoundError(f"There is no file {specification}; check the path.", path=specification)
+
+
+def _files(specification: str, folders: Folders, environ: Mapping[str, str], unreadable: Report) -> Iterator[str]:
+    located = folders.locate(specification)
+    if os.path.isdir(located):
+        for segments in _walk(located, Pattern("", ("**",)), folders.skip, unreadable, hidden=True):
+            yield os.path.join(specification, *segments)
+        return
+    if os.path.lexists(located):
+        yield specification
+        return
+    pattern = Pattern.parse(specification, environ=environ, windows=_WINDOWS)
+    if pattern.is_literal:
+        if pattern.base != specification:  # a variable was expanded
+            yield from _files(pattern.base, folders, {}, unreadable)
+        return
+    top = folders.locate(pattern.base) or os.curdir
+    for segments in _walk(top, pattern, folders.skip, unreadable, hidden=False):
+        yield os.path.join(pattern.base, *segments)
+
+
+def _walk(
+    top: str, pattern: Pattern, skip: str | None, unreadable: Report, *, hidden: bool, below: tuple[str, ...] = ()
+) -> Iterator[tuple[str, ...]]:
+    """The regular files below `top` that match, sorted by name, as segments. Links to folders are not followed."""
+    try:
+        with os.scandir(os.path.join(top, *below)) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        folder = os.path.join(top, *below)
+        unreadable(SourceError(f"The folder {folder} cannot be read: {error.strerror}.", path=folder))
+        return
+    for entry in entries:
+        path = (*below, entry.name)
+        if entry.name == OWN_FOLDER or (skip is not None and os.path.abspath(entry.path) == skip):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            if hidden or pattern.may_match_below(path):
+                yield from _walk(top, pattern, skip, unreadable, hidden=hidden, below=path)
+        elif entry.is_file() and (hidden or pattern.matches(path)):
+            yield path

@@ -1,0 +1,514 @@
+"""The library for code without an event loop: the same names, methods, parameters and defaults, blocking.
+
+    from batch_outputs.sync import TaskOutputKind, TaskOutputStorage
+
+    with TaskOutputStorage.from_env() as outputs:
+        with outputs.save_tracked(TaskOutputKind.TASK_LOG, "../stdout.txt"):
+            render()
+        outputs.save(TaskOutputKind.TASK_OUTPUT, "frame.png")
+
+Everything is done by the asynchronous library, on one background event loop of the process. Objects may be used from
+any thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from batch_outputs import output_storage
+from batch_outputs import outputs as async_outputs
+from batch_outputs import storage as async_storage
+from batch_outputs import tracking as async_tracking
+from batch_outputs.environment import TaskEnvironment
+from batch_outputs.errors import BatchOutputsError
+from batch_outputs.kinds import JobOutputKind, OutputKind, TaskOutputKind
+from batch_outputs.names import job_container_name
+from batch_outputs.settings import Target
+from batch_outputs.tracking import TrackingError
+
+__all__ = [
+    "BatchOutputsError",
+    "JobOutputKind",
+    "JobOutputStorage",
+    "OutputFileReference",
+    "SaveProgress",
+    "TaskEnvironment",
+    "TaskOutputKind",
+    "TaskOutputStorage",
+    "TrackedSave",
+    "TrackingError",
+    "job_container_name",
+]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+Storage = TypeVar("Storage", async_storage.TaskOutputStorage, async_storage.JobOutputStorage)
+
+_LISTED_AT_ONCE = 256
+"""Entries fetched in one hop between threads; a page of a listing has up to 5,000."""
+
+
+def _like(original: Callable[..., Any] | property) -> Callable[[F], F]:
+    """Take the docstring of the asynchronous original."""
+
+    def document(function: F) -> F:
+        function.__doc__ = original.__doc__
+        return function
+
+    return document
+
+
+class _Background:
+    """An event loop in a daemon thread, for all blocking calls of this process."""
+
+    _guard = threading.Lock()
+    _current: tuple[int, asyncio.AbstractEventLoop] | None = None
+    _thread: threading.Thread | None = None
+
+    @classmethod
+    def run(cls, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end and return its result; an interruption of the wait cancels it."""
+        loop = cls._loop()
+        if threading.current_thread() is cls._thread:
+            coroutine.close()
+            raise RuntimeError("a callback of batch_outputs.sync cannot wait for batch_outputs.sync itself")
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    @classmethod
+    def _loop(cls) -> asyncio.AbstractEventLoop:
+        with cls._guard:
+            # A forked child has the loop's memory but not its thread.
+            if cls._current is None or cls._current[0] != os.getpid():
+                loop = asyncio.new_event_loop()
+                cls._thread = threading.Thread(target=loop.run_forever, name="batch-outputs-sync", daemon=True)
+                cls._thread.start()
+                cls._current = (os.getpid(), loop)
+            return cls._current[1]
+
+
+_run = _Background.run
+
+
+def _iterate(items: AsyncIterator[T], at_once: int) -> Iterator[T]:
+    async def some() -> tuple[list[T], bool]:
+        batch: list[T] = []
+        async for item in items:
+            batch.append(item)
+            if len(batch) == at_once:
+                return batch, True
+        return batch, False
+
+    async def close() -> None:
+        if (aclose := getattr(items, "aclose", None)) is not None:
+            await aclose()
+
+    try:
+        more = True
+        while more:
+            batch, more = _run(some())
+            yield from batch
+    finally:
+        if not sys.is_finalizing():  # then the loop stands still
+            _run(close())
+
+
+class OutputFileReference:
+    __doc__ = async_outputs.OutputFileReference.__doc__
+
+    def __init__(self, reference: async_outputs.OutputFileReference) -> None:
+        self._reference = reference
+
+    @property
+    @_like(async_outputs.OutputFileReference.kind)
+    def kind(self) -> OutputKind:
+        return self._reference.kind
+
+    @property
+    @_like(async_outputs.OutputFileReference.name)
+    def name(self) -> str:
+        return self._reference.name
+
+    @property
+    @_like(async_outputs.OutputFileReference.task_id)
+    def task_id(self) -> str | None:
+        return self._reference.task_id
+
+    @property
+    @_like(async_outputs.OutputFileReference.blob_name)
+    def blob_name(self) -> str:
+        return self._reference.blob_name
+
+    @property
+    @_like(async_outputs.OutputFileReference.url)
+    def url(self) -> str:
+        return self._reference.url
+
+    @property
+    @_like(async_outputs.OutputFileReference.size)
+    def size(self) -> int | None:
+        return self._reference.size
+
+    @property
+    @_like(async_outputs.OutputFileReference.last_modified)
+    def last_modified(self) -> datetime | None:
+        return self._reference.last_modified
+
+    @property
+    @_like(async_outputs.OutputFileReference.content_type)
+    def content_type(self) -> str | None:
+        return self._reference.content_type
+
+    @property
+    @_like(async_outputs.OutputFileReference.complete)
+    def complete(self) -> bool | None:
+        return self._reference.complete
+
+    @_like(async_outputs.OutputFileReference.refresh)
+    def refresh(self) -> Self:
+        _run(self._reference.refresh())
+        return self
+
+    @_like(async_outputs.OutputFileReference.chunks)
+    def chunks(self, offset: int = 0) -> Iterator[bytes]:
+        return _iterate(self._reference.chunks(offset), 1)
+
+    @_like(async_outputs.OutputFileReference.read_bytes)
+    def read_bytes(self) -> bytes:
+        return _run(self._reference.read_bytes())
+
+    @_like(async_outputs.OutputFileReference.read_text)
+    def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return _run(self._reference.read_text(encoding, errors))
+
+    @_like(async_outputs.OutputFileReference.download)
+    def download(self, path: str | os.PathLike[str]) -> int:
+        return _run(self._reference.download(path))
+
+    @_like(async_outputs.OutputFileReference.delete)
+    def delete(self) -> None:
+        _run(self._reference.delete())
+
+    def __repr__(self) -> str:
+        return repr(self._reference)
+
+
+class TrackedSave:
+    __doc__ = async_tracking.TrackedSave.__doc__
+
+    def __init__(self, tracked: async_tracking.TrackedSave) -> None:
+        self._tracked = tracked
+
+    @property
+    @_like(async_tracking.TrackedSave.exit_code)
+    def exit_code(self) -> int | None:
+        return self._tracked.exit_code
+
+    @exit_code.setter
+    def exit_code(self, code: int | None) -> None:
+        self._tracked.exit_code = code
+
+    @property
+    @_like(async_tracking.TrackedSave.flush_timeout)
+    def flush_timeout(self) -> float:
+        return self._tracked.flush_timeout
+
+    @flush_timeout.setter
+    def flush_timeout(self, seconds: float) -> None:
+        self._tracked.flush_timeout = seconds
+
+    @_like(async_tracking.TrackedSave.flush)
+    def flush(self) -> None:
+        _run(self._tracked.flush())
+
+    @property
+    @_like(async_tracking.TrackedSave.bytes_saved)
+    def bytes_saved(self) -> int:
+        return self._tracked.bytes_saved
+
+    @property
+    @_like(async_tracking.TrackedSave.interval)
+    def interval(self) -> float:
+        return self._tracked.interval
+
+    @property
+    @_like(async_tracking.TrackedSave.output)
+    def output(self) -> OutputFileReference:
+        return OutputFileReference(self._tracked.output)
+
+
+class _TrackedBlock(AbstractContextManager[TrackedSave]):
+    # Not a generator: one that is never left would be closed at the interpreter's end, and wait for a loop that stands.
+    def __init__(self, manager: AbstractAsyncContextManager[async_tracking.TrackedSave]) -> None:
+        self._manager = manager
+
+    def __enter__(self) -> TrackedSave:
+        return TrackedSave(_run(self._manager.__aenter__()))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return _run(self._manager.__aexit__(kind, error, traceback))
+
+
+@dataclass(frozen=True, slots=True)
+class SaveProgress:
+    """One more file of a `save_all` is stored: `output`, the `files`th of `total_files`; `size` is all bytes so far."""
+
+    output: OutputFileReference
+    files: int
+    total_files: int
+    size: int
+
+
+class _OutputStorage(Generic[Storage]):
+    def __init__(self, storage: Storage) -> None:
+        self._storage: Storage = storage
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back connections and threads. Outputs obtained from this storage cannot be read afterwards."""
+        _run(self._storage.aclose())
+
+    @property
+    @_like(async_storage.TaskOutputStorage.container)
+    def container(self) -> str:
+        return self._storage.container
+
+    @property
+    @_like(async_storage.TaskOutputStorage.place)
+    def place(self) -> str:
+        return self._storage.place
+
+    @_like(async_storage.TaskOutputStorage.save)
+    def save(
+        self,
+        kind: OutputKind | str,
+        source: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replace_log: bool = False,
+    ) -> OutputFileReference:
+        return OutputFileReference(
+            _run(
+                self._storage.save(
+                    kind, source, name, content_type=content_type, metadata=metadata, replace_log=replace_log
+                )
+            )
+        )
+
+    @_like(async_storage.TaskOutputStorage.save_text)
+    def save_text(
+        self,
+        kind: OutputKind | str,
+        text: str,
+        name: str,
+        *,
+        encoding: str = "utf-8",
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replace_log: bool = False,
+    ) -> OutputFileReference:
+        saving = self._storage.save_text(
+            kind,
+            text,
+            name,
+            encoding=encoding,
+            content_type=content_type,
+            metadata=metadata,
+            replace_log=replace_log,
+        )
+        return OutputFileReference(_run(saving))
+
+    @_like(async_storage.TaskOutputStorage.save_bytes)
+    def save_bytes(
+        self,
+        kind: OutputKind | str,
+        data: bytes,
+        name: str,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        replace_log: bool = False,
+    ) -> OutputFileReference:
+        saving = self._storage.save_bytes(
+            kind, data, name, content_type=content_type, metadata=metadata, replace_log=replace_log
+        )
+        return OutputFileReference(_run(saving))
+
+    @_like(async_storage.TaskOutputStorage.save_all)
+    def save_all(
+        self,
+        kind: OutputKind | str,
+        *patterns: str | os.PathLike[str],
+        base: str | os.PathLike[str] | None = None,
+        on_progress: Callable[[SaveProgress], object] | None = None,
+    ) -> list[OutputFileReference]:
+        def report(progress: output_storage.SaveProgress) -> None:
+            if on_progress is not None:
+                output = OutputFileReference(progress.output)
+                on_progress(SaveProgress(output, progress.files, progress.total_files, progress.size))
+
+        saved = _run(self._storage.save_all(kind, *patterns, base=base, on_progress=report))
+        return [OutputFileReference(reference) for reference in saved]
+
+    @_like(async_storage.TaskOutputStorage.save_tracked)
+    def save_tracked(
+        self,
+        kind: OutputKind | str,
+        source: str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        flush_interval: float = 60.0,
+        settle: float | None = None,
+        per_node: bool | None = None,
+        on_error: Callable[[TrackingError], object] | None = None,
+    ) -> AbstractContextManager[TrackedSave]:
+        manager = self._storage.save_tracked(
+            kind,
+            source,
+            name,
+            flush_interval=flush_interval,
+            settle=settle,
+            per_node=per_node,
+            on_error=on_error,
+        )
+
+        return _TrackedBlock(manager)
+
+    @_like(async_storage.TaskOutputStorage.list_outputs)
+    def list_outputs(self, kind: OutputKind | str | None = None) -> Iterator[OutputFileReference]:
+        return map(OutputFileReference, _iterate(self._storage.list_outputs(kind), _LISTED_AT_ONCE))
+
+    @_like(async_storage.TaskOutputStorage.list_kinds)
+    def list_kinds(self) -> Iterator[str]:
+        return _iterate(self._storage.list_kinds(), _LISTED_AT_ONCE)
+
+    @_like(async_storage.TaskOutputStorage.get_output)
+    def get_output(self, kind: OutputKind | str, name: str) -> OutputFileReference:
+        return OutputFileReference(self._storage.get_output(kind, name))
+
+    @_like(async_storage.TaskOutputStorage.output_prefix)
+    def output_prefix(self, kind: OutputKind | str) -> str:
+        return self._storage.output_prefix(kind)
+
+    def __repr__(self) -> str:
+        return repr(self._storage)
+
+
+class TaskOutputStorage(_OutputStorage[async_storage.TaskOutputStorage]):
+    __doc__ = (async_storage.TaskOutputStorage.__doc__ or "").replace("async with", "with")
+
+    @property
+    @_like(async_storage.TaskOutputStorage.task_id)
+    def task_id(self) -> str:
+        return self._storage.task_id
+
+    @classmethod
+    @_like(async_storage.TaskOutputStorage.from_env)
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, credential: object | None = None) -> Self:
+        return cls(async_storage.TaskOutputStorage.from_env(environ, credential=credential))
+
+    @classmethod
+    @_like(async_storage.TaskOutputStorage.at)
+    def at(
+        cls,
+        target: Target,
+        *,
+        job_id: str | None = None,
+        task_id: str | None = None,
+        environment: TaskEnvironment | None = None,
+    ) -> Self:
+        return cls(async_storage.TaskOutputStorage.at(target, job_id=job_id, task_id=task_id, environment=environment))
+
+    @classmethod
+    @_like(async_storage.TaskOutputStorage.from_container_url)
+    def from_container_url(cls, url: str, task_id: str, *, credential: object | None = None) -> Self:
+        return cls(async_storage.TaskOutputStorage.from_container_url(url, task_id, credential=credential))
+
+    @classmethod
+    @_like(async_storage.TaskOutputStorage.from_account_url)
+    def from_account_url(cls, url: str, job_id: str, task_id: str, *, credential: object | None = None) -> Self:
+        return cls(async_storage.TaskOutputStorage.from_account_url(url, job_id, task_id, credential=credential))
+
+    @classmethod
+    @_like(async_storage.TaskOutputStorage.from_connection_string)
+    def from_connection_string(cls, conn_str: str, job_id: str, task_id: str) -> Self:
+        return cls(async_storage.TaskOutputStorage.from_connection_string(conn_str, job_id, task_id))
+
+    @classmethod
+    @_like(async_storage.TaskOutputStorage.from_service_client)
+    def from_service_client(cls, client: object, job_id: str, task_id: str) -> Self:
+        return cls(async_storage.TaskOutputStorage.from_service_client(client, job_id, task_id))
+
+
+class JobOutputStorage(_OutputStorage[async_storage.JobOutputStorage]):
+    __doc__ = async_storage.JobOutputStorage.__doc__
+
+    @classmethod
+    @_like(async_storage.JobOutputStorage.from_env)
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, credential: object | None = None) -> Self:
+        return cls(async_storage.JobOutputStorage.from_env(environ, credential=credential))
+
+    @classmethod
+    @_like(async_storage.JobOutputStorage.at)
+    def at(cls, target: Target, *, job_id: str | None = None, environment: TaskEnvironment | None = None) -> Self:
+        return cls(async_storage.JobOutputStorage.at(target, job_id=job_id, environment=environment))
+
+    @classmethod
+    @_like(async_storage.JobOutputStorage.from_container_url)
+    def from_container_url(cls, url: str, *, credential: object | None = None) -> Self:
+        return cls(async_storage.JobOutputStorage.from_container_url(url, credential=credential))
+
+    @classmethod
+    @_like(async_storage.JobOutputStorage.from_account_url)
+    def from_account_url(cls, url: str, job_id: str, *, credential: object | None = None) -> Self:
+        return cls(async_storage.JobOutputStorage.from_account_url(url, job_id, credential=credential))
+
+    @classmethod
+    @_like(async_storage.JobOutputStorage.from_connection_string)
+    def from_connection_string(cls, conn_str: str, job_id: str) -> Self:
+        return cls(async_storage.JobOutputStorage.from_connection_string(conn_str, job_id))
+
+    @classmethod
+    @_like(async_storage.JobOutputStorage.from_service_client)
+    def from_service_client(cls, client: object, job_id: str) -> Self:
+        return cls(async_storage.JobOutputStorage.from_service_client(client, job_id))
+
+    @_like(async_storage.JobOutputStorage.task)
+    def task(self, task_id: str) -> TaskOutputStorage:
+        return TaskOutputStorage(self._storage.task(task_id))
+
+    @_like(async_storage.JobOutputStorage.list_tasks)
+    def list_tasks(self) -> Iterator[str]:
+        return _iterate(self._storage.list_tasks(), _LISTED_AT_ONCE)
+
+    @_like(async_storage.JobOutputStorage.list_all_outputs)
+    def list_all_outputs(self) -> Iterator[OutputFileReference]:
+        return map(OutputFileReference, _iterate(self._storage.list_all_outputs(), _LISTED_AT_ONCE))
+
+    @_like(async_storage.JobOutputStorage.create_container)
+    def create_container(self) -> bool:
+        return _run(self._storage.create_container())

@@ -1,0 +1,182 @@
+"""One line for each public signature, for the type checker; it is never run.
+
+`assert_type` says what a caller may rely on. mypy checks this file with `--strict`, in the wheel's own types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import assert_type
+
+from batch_outputs import (
+    BatchOutputsError,
+    JobOutputKind,
+    JobOutputStorage,
+    OutputFileReference,
+    SaveProgress,
+    TaskEnvironment,
+    TaskOutputKind,
+    TaskOutputStorage,
+    TrackedSave,
+    TrackingError,
+    job_container_name,
+    sync,
+)
+from batch_outputs.kinds import OutputKind
+
+
+def rules() -> None:
+    """What does no I/O."""
+    assert_type(job_container_name("job"), str)
+    assert_type(TaskOutputKind.TASK_OUTPUT, TaskOutputKind)
+    assert_type(TaskOutputKind.TASK_PREVIEW, TaskOutputKind)
+    assert_type(TaskOutputKind.TASK_LOG, TaskOutputKind)
+    assert_type(TaskOutputKind.TASK_INTERMEDIATE, TaskOutputKind)
+    assert_type(TaskOutputKind("Thumbnails"), TaskOutputKind)
+    assert_type(JobOutputKind.JOB_OUTPUT, JobOutputKind)
+    assert_type(JobOutputKind.JOB_PREVIEW, JobOutputKind)
+    assert_type(TaskEnvironment.from_environ(), TaskEnvironment)
+    assert_type(TaskEnvironment.from_environ({"AZ_BATCH_TASK_ID": "t1"}).task_id, str | None)
+    assert_type(TaskEnvironment().is_dedicated, bool | None)
+    assert_type(TaskEnvironment().host_list, tuple[str, ...])
+    error: Exception = BatchOutputsError("a sentence")
+    text: str = TaskOutputKind.TASK_LOG
+    del error, text
+
+
+def ways_in(client: object, credential: object) -> None:
+    """The constructors."""
+    assert_type(TaskOutputStorage.from_env(), TaskOutputStorage)
+    assert_type(TaskOutputStorage.from_env({"A": "b"}, credential=credential), TaskOutputStorage)
+    assert_type(TaskOutputStorage.from_container_url("url", "t1", credential=credential), TaskOutputStorage)
+    assert_type(TaskOutputStorage.from_account_url("url", "job", "t1", credential=client), TaskOutputStorage)
+    assert_type(TaskOutputStorage.from_connection_string("text", "job", "t1"), TaskOutputStorage)
+    assert_type(TaskOutputStorage.from_service_client(client, "job", "t1"), TaskOutputStorage)
+    assert_type(JobOutputStorage.from_env({"A": "b"}, credential=credential), JobOutputStorage)
+    assert_type(JobOutputStorage.from_container_url("url", credential=credential), JobOutputStorage)
+    assert_type(JobOutputStorage.from_account_url("url", "job", credential=client), JobOutputStorage)
+    assert_type(JobOutputStorage.from_connection_string("text", "job"), JobOutputStorage)
+    assert_type(JobOutputStorage.from_service_client(client, "job"), JobOutputStorage)
+
+
+def on_progress(progress: SaveProgress) -> None:
+    """A callback of `save_all`."""
+    assert_type(progress.output, OutputFileReference)
+    assert_type(progress.files, int)
+    assert_type(progress.total_files, int)
+    assert_type(progress.size, int)
+
+
+def on_error(error: TrackingError) -> None:
+    """A callback of `save_tracked`."""
+    assert_type(error.path, str)
+    assert_type(error.blob, str)
+    assert_type(error.offset, int)
+    assert_type(error.pending, int)
+    assert_type(error.cause, BatchOutputsError)
+    assert_type(error.attempts, int)
+
+
+async def task(outputs: TaskOutputStorage) -> None:
+    """What a task does."""
+    async with outputs as entered:
+        assert_type(entered, TaskOutputStorage)
+    log, path = TaskOutputKind.TASK_LOG, Path("a")
+    assert_type(outputs.task_id, str)
+    assert_type(outputs.container, str)
+    assert_type(outputs.place, str)
+    assert_type(await outputs.save(log, path), OutputFileReference)
+    await outputs.save("TaskOutput", "a", "b", content_type="a/b", metadata={"k": "v"}, replace_log=True)
+    assert_type(await outputs.save_text(log, "text", "name"), OutputFileReference)
+    await outputs.save_text(log, "text", "name", encoding="utf-8", content_type="a/b", metadata={}, replace_log=True)
+    assert_type(await outputs.save_bytes(log, b"data", "name"), OutputFileReference)
+    await outputs.save_bytes(log, b"data", "name", content_type="a/b", metadata={}, replace_log=True)
+    assert_type(await outputs.save_all(log, "*", path, base=path, on_progress=on_progress), list[OutputFileReference])
+    assert_type(outputs.save_tracked(log, path), AbstractAsyncContextManager[TrackedSave, bool | None])
+    async with outputs.save_tracked(
+        log, path, "name", flush_interval=1, settle=0, per_node=True, on_error=on_error
+    ) as tracked:
+        assert_type(tracked, TrackedSave)
+        assert_type(await tracked.flush(), None)
+        assert_type(tracked.bytes_saved, int)
+        assert_type(tracked.interval, float)
+        assert_type(tracked.output, OutputFileReference)
+        assert_type(tracked.exit_code, int | None)
+        assert_type(tracked.flush_timeout, float)
+        tracked.exit_code, tracked.flush_timeout = 1, 20
+    assert_type(outputs.list_outputs(), AsyncIterator[OutputFileReference])
+    assert_type(outputs.list_outputs(log), AsyncIterator[OutputFileReference])
+    assert_type(outputs.get_output(log, "name"), OutputFileReference)
+    assert_type(outputs.output_prefix(log), str)
+    assert_type(await outputs.aclose(), None)
+
+
+async def job(outputs: JobOutputStorage) -> None:
+    """What only a job's storage does."""
+    assert_type(outputs.task("t1"), TaskOutputStorage)
+    assert_type(outputs.list_tasks(), AsyncIterator[str])
+    assert_type(await outputs.create_container(), bool)
+
+
+async def reference(output: OutputFileReference) -> None:
+    """An output."""
+    assert_type(output.kind, OutputKind)
+    assert_type(output.name, str)
+    assert_type(output.task_id, str | None)
+    assert_type(output.blob_name, str)
+    assert_type(output.url, str)
+    assert_type(output.size, int | None)
+    assert_type(output.last_modified, datetime | None)
+    assert_type(output.content_type, str | None)
+    assert_type(output.complete, bool | None)
+    assert_type(await output.refresh(), OutputFileReference)
+    assert_type(output.chunks(1), AsyncIterator[bytes])
+    assert_type(await output.read_bytes(), bytes)
+    assert_type(await output.read_text("utf-8", errors="replace"), str)
+    assert_type(await output.download(Path("a")), int)
+    assert_type(await output.delete(), None)
+
+
+def blocking(outputs: sync.TaskOutputStorage, merged: sync.JobOutputStorage, client: object) -> None:
+    """The same, blocking."""
+    log, path = sync.TaskOutputKind.TASK_LOG, Path("a")
+    with outputs as entered:
+        assert_type(entered, sync.TaskOutputStorage)
+    assert_type(sync.TaskOutputStorage.from_env({"A": "b"}, credential=client), sync.TaskOutputStorage)
+    assert_type(sync.TaskOutputStorage.from_container_url("url", "t1", credential=client), sync.TaskOutputStorage)
+    assert_type(sync.TaskOutputStorage.from_account_url("url", "job", "t1", credential=client), sync.TaskOutputStorage)
+    assert_type(sync.TaskOutputStorage.from_connection_string("text", "job", "t1"), sync.TaskOutputStorage)
+    assert_type(sync.TaskOutputStorage.from_service_client(client, "job", "t1"), sync.TaskOutputStorage)
+    assert_type(sync.JobOutputStorage.from_env({"A": "b"}, credential=client), sync.JobOutputStorage)
+    assert_type(sync.JobOutputStorage.from_container_url("url", credential=client), sync.JobOutputStorage)
+    assert_type(sync.JobOutputStorage.from_account_url("url", "job", credential=client), sync.JobOutputStorage)
+    assert_type(sync.JobOutputStorage.from_connection_string("text", "job"), sync.JobOutputStorage)
+    assert_type(sync.JobOutputStorage.from_service_client(client, "job"), sync.JobOutputStorage)
+    output = outputs.save("TaskOutput", "a", "b", content_type="a/b", metadata={"k": "v"}, replace_log=True)
+    assert_type(output, sync.OutputFileReference)
+    assert_type(outputs.save_text(log, "text", "name", encoding="utf-8"), sync.OutputFileReference)
+    assert_type(outputs.save_bytes(log, b"data", "name"), sync.OutputFileReference)
+    assert_type(outputs.save_all(log, "*", path, base=path), list[sync.OutputFileReference])
+    assert_type(outputs.save_tracked(log, path), AbstractContextManager[sync.TrackedSave, bool | None])
+    with outputs.save_tracked(log, path, "name", flush_interval=1, settle=0, on_error=on_error) as tracked:
+        assert_type(tracked, sync.TrackedSave)
+        assert_type(tracked.flush(), None)
+        assert_type(tracked.bytes_saved, int)
+        assert_type(tracked.interval, float)
+        assert_type(tracked.output, sync.OutputFileReference)
+    assert_type(outputs.list_outputs(log), Iterator[sync.OutputFileReference])
+    assert_type(outputs.get_output(log, "name"), sync.OutputFileReference)
+    assert_type(outputs.output_prefix(log), str)
+    assert_type(outputs.close(), None)
+    assert_type(merged.task("t1"), sync.TaskOutputStorage)
+    assert_type(merged.list_tasks(), Iterator[str])
+    assert_type(merged.create_container(), bool)
+    assert_type(output.refresh(), sync.OutputFileReference)
+    assert_type(output.chunks(1), Iterator[bytes])
+    assert_type(output.read_bytes(), bytes)
+    assert_type(output.read_text("utf-8", errors="replace"), str)
+    assert_type(output.download(Path("a")), int)
+    assert_type(output.delete(), None)
