@@ -1,0 +1,144 @@
+"""Storage that fails while a program runs: its code is kept, a 0 tells, and nothing that was written is lost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.azurite import Container
+from support.command import Desk, signature, wait_until
+from support.fault_proxy import FaultProxy
+from support.faults import answer_before, cut_after, cut_before
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs of POSIX")
+
+LOG = "t1/$TaskLog/stdout.txt"
+
+
+@pytest.fixture
+def through(azure: Desk, fault_proxy: FaultProxy) -> Desk:
+    """The desk whose requests go through the fault proxy, with little patience."""
+    url = fault_proxy.through(azure.variables["BATCH_OUTPUTS_CONTAINER_URL"])
+    azure.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": url, "BATCH_OUTPUTS_RETRY_SECONDS": "0"}
+    return azure
+
+
+def spooled(desk: Desk) -> bytes:
+    """What is left of a run's standard output on the disk."""
+    (path,) = desk.folder.glob(".batch-outputs/*/stdout.txt")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(("own", "options", "expected"), [(0, [], 125), (0, ["--best-effort"], 0), (3, [], 3)])
+@pytest.mark.parametrize("broken", ["container", "permission"])
+def test_refused(desk: Desk, container: Container, own: int, options: list[str], expected: int, broken: str) -> None:
+    """A store that refuses makes 125 of 0, unless --best-effort; the program's own code is kept; the spool is named."""
+    url = container.sas_url("rl") if broken == "permission" else container.azurite.container("job-none").sas_url()
+    desk.variables = {"BATCH_OUTPUTS_CONTAINER_URL": url, "AZ_BATCH_TASK_ID": "t1"}
+    desk.secrets.append(signature(url))
+    line = f"echo output; touch made; exit {own}"
+    done = desk.run("run", *options, "--save", "made", "--", "sh", "-c", line, code=expected)
+    assert done.out == "output\n"
+    assert spooled(desk) == b"output\n"
+    (spool,) = desk.folder.glob(".batch-outputs/*")
+    assert f"the program's output is kept in {spool}." in done.sentences
+    ends = f"the program ended with {own}"
+    verdict = ", and this run ends with 125, as not everything is saved" if expected != own else ""
+    assert done.sentences[-1] == f"saved 0 files (0 B) and 0 logs (0 B) of task t1; {ends}{verdict}."
+
+
+def test_container_made_meanwhile(desk: Desk, container: Container) -> None:
+    """A container that comes to be while the program runs has the whole log in the end."""
+    late = container.azurite.container(f"{container.name}-late")
+    desk.variables = {"BATCH_OUTPUTS_CONTAINER_URL": late.sas_url(), "AZ_BATCH_TASK_ID": "t1"}
+    with desk.started("run", "--", "sh", "-c", "echo one; read go; echo two") as child:
+        assert child.stderr is not None
+        assert child.stdin is not None
+        lines = [child.stderr.readline() for _ in range(3)]
+        assert all(b"does not exist" in line for line in lines[1:]), lines
+        container.azurite.new_container(late.name)
+        child.stdin.write(b"go\n")
+        desk.ended(child)
+    assert late.client.download_blob(LOG).readall() == b"one\ntwo\n"
+    assert not (desk.folder / ".batch-outputs").exists()
+
+
+def test_outage_that_passes(through: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """An outage in the middle of the run leaves no trace in the log."""
+    with through.started(
+        "run", "--flush-interval", "0.1", "--", "sh", "-c", "echo one; read a; echo two; read b"
+    ) as child:
+        assert child.stdin
+        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"one\n")
+        with fault_proxy.down():
+            child.stdin.write(b"a\n")
+            child.stdin.flush()
+            wait_until(lambda: "is not saved at present" in read_line(child.stderr))
+        child.stdin.write(b"b\n")
+        through.ended(child)
+    assert container.client.download_blob(LOG).readall() == b"one\ntwo\n"
+    assert container.client.get_blob_client(LOG).get_blob_properties().metadata["complete"] == "true"
+
+
+def exists(container: Container) -> bool:
+    return LOG in [blob.name for blob in container.client.list_blobs()]
+
+
+def read_line(stream: object) -> str:
+    line: bytes = stream.readline()  # type: ignore[attr-defined]  # a pipe of Popen
+    assert line
+    return line.decode()
+
+
+@pytest.mark.parametrize(("own", "expected"), [(0, 125), (6, 6)])
+def test_outage_to_the_end(
+    through: Desk, container: Container, fault_proxy: FaultProxy, own: int, expected: int
+) -> None:
+    """An outage that lasts is given up after the budget, with what is left and where; the code is right."""
+    line = f"echo one; read a; echo two; touch made; exit {own}"
+    options = ["--flush-interval", "0.1", "--flush-timeout", "1", "--save", "made"]
+    with through.started("run", *options, "--", "sh", "-c", line) as child:
+        assert child.stdin
+        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"one\n")
+        with fault_proxy.down():
+            child.stdin.write(b"a\n")
+            child.stdin.flush()
+            done = through.ended(child, code=expected)
+    assert len([sentence for sentence in done.sentences if "stdout.txt is not saved at present" in sentence]) == 1
+    assert spooled(through) == b"one\ntwo\n"
+    assert container.client.download_blob(LOG).readall() == b"one\n"
+    assert any(
+        "4 bytes of" in sentence and "could not be saved to t1/$TaskLog/stdout.txt" in sentence
+        for sentence in done.sentences
+    )
+
+
+def test_outage_at_the_end_is_waited_out(through: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """Files to save wait for the store as long as logs do."""
+    fault = fault_proxy.fault(answer_before(503), on="put", times=2)
+    through.run("run", "--save", "made", "--", "touch", "made")
+    assert fault.fired == 2
+    assert "t1/$TaskOutput/made" in [blob.name for blob in container.client.list_blobs()]
+
+
+def test_lost_answers(through: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """Answers that are lost, before or after the service did its part, repeat and lose nothing."""
+    faults = [
+        fault_proxy.fault(cut_after, on="append", times=2),
+        fault_proxy.fault(cut_before, on="append", times=1, after=3),
+    ]
+    line = "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.3; done"
+    through.run("run", "--flush-interval", "0.1", "--", "sh", "-c", line)
+    assert faults[0].fired
+    assert container.client.download_blob(LOG).readall() == b"".join(b"line %d\n" % i for i in range(1, 7))
+
+
+def test_working_directory_that_cannot_be_written(desk: Desk) -> None:
+    """Without a place for the program's output it is not started, and the place is named."""
+    desk.variables["AZ_BATCH_TASK_WORKING_DIR"] = str(Path(desk.write("file")) / "wd")
+    desk.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": (desk.folder / "acct/job-x").as_uri(), "AZ_BATCH_TASK_ID": "t"}
+    done = desk.run("run", "--", "touch", "ran", code=125)
+    assert "start it where files can be written" in done.err
+    assert desk.everything == {"file"}
