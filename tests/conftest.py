@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
+import zlib
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
-from support.azurite import Azurite, Container, running_azurite
+from support.azurite import KEY, Azurite, Container, running_azurite
+from support.command import Desk, signature
 from support.fault_proxy import FaultProxy
 
 MUST_RUN = os.environ.get("BATCH_OUTPUTS_TESTS_MUST_RUN") == "1"
 NONE_ALLOWED = "{} was skipped, and BATCH_OUTPUTS_TESTS_MUST_RUN=1 allows none: {}"
 SERVER_LOG = pytest.StashKey[Azurite]()
+
+# A shell's background job (`pytest &`) ignores Ctrl-C, and its children would inherit that; tests send it to them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +45,23 @@ def container(azurite: Azurite) -> Container:
 
 
 @pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """An empty folder to run the command in, with nothing configured, away from a node."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return Desk(folder)
+
+
+@pytest.fixture
+def azure(desk: Desk, container: Container) -> Desk:
+    """The desk with an empty container on a blob service, as a container URL with a SAS, and a task of a job."""
+    url = container.sas_url()
+    desk.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": url, "AZ_BATCH_TASK_ID": "t1"}
+    desk.secrets += [signature(url), KEY]
+    return desk
+
+
+@pytest.fixture
 def fault_proxy(azurite: Azurite) -> Iterator[FaultProxy]:
     """A proxy before the blob service, passing everything until it is told otherwise."""
     with FaultProxy(azurite.port) as proxy:
@@ -56,6 +82,46 @@ def pytest_runtest_makereport(
     if report.failed and "azurite" in getattr(item, "fixturenames", ()) and SERVER_LOG in item.config.stash:
         report.sections.append(("What Azurite answered last", item.config.stash[SERVER_LOG].recent_log()))
     return report
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The long forms of tests that have one, and the seed of their chance."""
+    parser.addoption("--long", action="store_true", help="run tests that take minutes, and others at full size")
+    parser.addoption("--seed", type=int, default=None, help="repeat the random choices of an earlier run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed, so that it can be shown."""
+    if config.getoption("--seed") is None:
+        config.option.seed = random.SystemRandom().randrange(2**32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The seed that repeats this run."""
+    form = "long" if config.getoption("--long") else "short"
+    return f"{form} form, --seed {config.getoption('--seed')}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the long form runs."""
+    if config.getoption("--long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture(scope="session")
+def long_form(request: pytest.FixtureRequest) -> bool:
+    """Whether tests run at full size."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this run's random choices, another for each test."""
+    return zlib.crc32(f"{request.config.getoption('--seed')} {request.node.nodeid}".encode())
 
 
 @pytest.hookimpl(wrapper=True)

@@ -433,7 +433,7 @@ class TestListing:
 
     async def test_what_is_not_ours_is_left_out(self, container: Container) -> None:
         """Blobs that follow another rule, put there by somebody else, keep nobody from listing."""
-        for name in ("top.txt", "t1/plain.txt", "t1/sub/$TaskLog/x", "t1/$/x", "t1/$bad\x85kind/x", "t1/$TaskLog/ok"):
+        for name in ("top.txt", "t1/plain.txt", "t1/sub/$TaskLog/x", "t1/$/x", "t1/$bad\x85kind/x", "/lead", "t1/$TaskLog/ok"):
             container.client.upload_blob(name, b"")
         async with JobOutputStorage.from_container_url(container.sas_url()) as job:
             assert await listed(job.task("t1")) == ["t1/$TaskLog/ok"]

@@ -13,6 +13,7 @@
         ├── ContainerNotFoundError
         ├── BlobExistsError      something is there already, and nothing may be replaced
         ├── BlobChangedError     the blob is no longer what the request was made for
+        │   └── LogLostError     a tracked log's blob was taken over, spoilt or deleted by somebody else
         ├── WrongBlobTypeError   a tracked log stands where a file should go, or the reverse
         ├── AccessDeniedError    the credential is wrong, expired or too weak
         └── StoreUnavailableError   no usable answer: whether it was carried out is unknown
@@ -123,6 +124,13 @@ class BlobExistsError(StoreError):
 
 class BlobChangedError(StoreError):
     """The blob's ETag or length is not the one the request was made for; nothing was changed."""
+
+
+class LogLostError(BlobChangedError):
+    """The blob of a tracked log is no longer its writer's to append to.
+
+    Another writer has taken it over, it holds bytes of somebody else, or it was deleted. The tracked save goes on.
+    """
 
 
 class WrongBlobTypeError(StoreError):

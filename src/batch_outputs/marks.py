@@ -1,47 +1,65 @@
-"""What a tracked log's blob says of itself in its metadata: whose it is, and whether it is finished."""
+"""What a tracked log's blob says of itself in its metadata: whose it is, which part, and whether it is finished."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self, TypeAlias, cast, get_args
+
+Reason: TypeAlias = Literal["truncated", "replaced", "rewritten", "limit"]
+"""Why a log goes on in another part.
+
+`truncated`: the file became shorter. `replaced`: its name led to another file. `rewritten`: what had been saved of it
+changed. `limit`: the blob had as many blocks as the service allows.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class LogMarks:
-    """The marks on a tracked log; None where one is missing.
+    """The marks on a blob of a tracked log; None where one is missing.
 
-    `attempt` is a random id of the writer, by which a later writer is told from an earlier one. `started` is the UTC
-    time of its creation (ISO 8601). `part` counts from 1. `length` and `sha256` (hex) speak of the whole content and
-    stand only on a finished log, `exit_code` only where a program's end finished it.
+    `attempt` is the random id of the writer, by which a later writer is told from an earlier one; `log` the random id
+    that all parts of one log share. `started` is the UTC time of its creation (ISO 8601). `part` counts from 1, `base`
+    is the offset in the file at which the part begins, `reason` why it was begun. `length` and `sha256` (hex) speak of
+    the blob's whole content and stand only on a finished part; `parts` on a finished log's first says how many there
+    are. `exit_code` stands only where a program's end finished the log.
     """
 
     attempt: str | None = None
+    log: str | None = None
     node: str | None = None
     part: int = 1
+    base: int = 0
+    reason: Reason | None = None
     started: str | None = None
     complete: bool = False
     length: int | None = None
     sha256: str | None = None
+    parts: int = 1
     exit_code: int | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
         """Read the marks; anything unreadable counts as missing."""
-        fields = {name.lower(): value for name, value in metadata.items()}
+        found = {name.lower(): value for name, value in metadata.items()}
 
         def number(name: str) -> int | None:
-            text = fields.get(name, "")
-            return int(text) if text.isascii() and text.isdigit() else None
+            text = found.get(name, "")
+            return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
+        reason = found.get("reason")
         return cls(
-            attempt=fields.get("attempt"),
-            node=fields.get("node"),
+            attempt=found.get("attempt"),
+            log=found.get("log"),
+            node=found.get("node"),
             part=number("part") or 1,
-            started=fields.get("started"),
-            complete=fields.get("complete") == "true",
+            base=number("base") or 0,
+            reason=cast("Reason", reason) if reason in get_args(Reason) else None,
+            started=found.get("started"),
+            complete=found.get("complete") == "true",
             length=number("length"),
-            sha256=fields.get("sha256"),
+            sha256=found.get("sha256"),
+            parts=number("parts") or 1,
             exit_code=number("exit_code"),
         )
 
@@ -49,20 +67,29 @@ class LogMarks:
         """The marks as metadata."""
         marks = {
             "attempt": self.attempt,
+            "log": self.log,
             "node": self.node,
             "part": str(self.part),
+            "base": str(self.base) if self.base else None,
+            "reason": self.reason,
             "started": self.started,
             "complete": "true" if self.complete else None,
             "length": None if self.length is None else str(self.length),
             "sha256": self.sha256,
+            "parts": str(self.parts) if self.parts > 1 else None,
             "exit_code": None if self.exit_code is None else str(self.exit_code),
         }
         return {name: value for name, value in marks.items() if value is not None}
 
-    def finished(self, length: int, sha256: str, exit_code: int | None = None) -> Self:
-        """The same marks on a finished log."""
-        return replace(self, complete=True, length=length, sha256=sha256, exit_code=exit_code)
+    def among(self, metadata: Mapping[str, str]) -> dict[str, str]:
+        """The marks in the place of those in `metadata`; what else stands there is somebody's and stays."""
+        own = {field.name for field in fields(self)}
+        return {name: value for name, value in metadata.items() if name.lower() not in own} | self.metadata()
+
+    def unfinished(self) -> Self:
+        """The same marks on a part that is written to again."""
+        return replace(self, complete=False, length=None, sha256=None, parts=1, exit_code=None)
 
     def vouch_for(self, size: int) -> bool:
-        """Whether a log of this size is finished and whole."""
+        """Whether a blob of this size is finished and whole."""
         return self.complete and self.length == size

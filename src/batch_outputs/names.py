@@ -75,7 +75,7 @@ def parse_blob_name(blob_name: str) -> OutputName | None:
         task_id = owner
     if not slash or not name or not kind.startswith("$") or not can_be_folder(kind[1:]):
         return None
-    if task_id is not None and not _is_task_id(task_id):
+    if task_id is not None and not is_task_id(task_id):
         return None
     return OutputName(task_id, kind[1:], name)
 
@@ -89,7 +89,7 @@ def check_task_id(task_id: str) -> str:
     """
     if not task_id:
         raise InvalidNameError("The task id is empty; name the task.", name=task_id)
-    if not _is_task_id(task_id):
+    if not is_task_id(task_id):
         raise InvalidNameError(
             f"{task_id!r} is not a task id; an id consists of letters, digits, '-' and '_'.", name=task_id
         )
@@ -121,7 +121,11 @@ def output_name(text: str) -> str:
             kept.pop()
         elif segment != "." and (segment or kept):  # `.//a` is `a`, and not the absolute `/a`
             kept.append(segment)
-    _check_text(text)
+    if not is_text(text):
+        raise InvalidNameError(
+            f"The output name {text!r} is not Unicode text, as blob names must be; save it under another name.",
+            name=text,
+        )
     return "/".join(kept)
 
 
@@ -178,7 +182,8 @@ def name_from_source(
     )
 
 
-def _is_task_id(text: str) -> bool:
+def is_task_id(text: str) -> bool:
+    """Whether a text can lead a blob name as a task's id."""
     return can_be_folder(text) and not text.startswith("$") and text not in {".", ".."}
 
 
@@ -191,11 +196,10 @@ def _without_leading_dots(path: str, source: str) -> str:
     return "/".join(segments)
 
 
-def _check_text(name: str) -> None:
+def is_text(name: str) -> bool:
+    """Whether a name is Unicode text; the file names of Linux need not be."""
     try:
         name.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidNameError(
-            f"The output name {name!r} is not Unicode text, as blob names must be; save it under another name.",
-            name=name,
-        ) from error
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -53,9 +53,9 @@ class OutputStorage:
     _owner: ClassVar[str]
 
     def __init__(
-        self, connection: JobContainer, task_id: str | None, environment: TaskEnvironment, *, shared: bool = False
+        self, container: JobContainer, task_id: str | None, environment: TaskEnvironment, *, shared: bool = False
     ) -> None:
-        self._connection = connection
+        self._container = container
         self._task_id = task_id
         self._environment = environment
         self._shared = shared
@@ -71,17 +71,17 @@ class OutputStorage:
     async def aclose(self) -> None:
         """Give back connections and threads. Outputs obtained from this storage cannot be read afterwards."""
         if not self._shared:
-            await self._connection.aclose()
+            await self._container.aclose()
 
     @property
     def container(self) -> str:
         """The name of the job's container."""
-        return self._connection.location.container
+        return self._container.location.container
 
     @property
     def place(self) -> str:
         """Where outputs go, for people: host and container, or a folder; never with a secret."""
-        return self._connection.location.place
+        return self._container.location.place
 
     async def save(
         self,
@@ -156,7 +156,7 @@ class OutputStorage:
         type_ = content_type or guess_content_type(output.name)
 
         async def put() -> BlobProperties:
-            written = await self._connection.store.put(
+            written = await self._container.store.put(
                 output.blob_name, bytes(data), content_type=type_, metadata=metadata
             )
             return BlobProperties(
@@ -190,27 +190,29 @@ class OutputStorage:
             None if base is None else os.fspath(base),
             self._environment.working_dir,
             self._environment.task_dir,
-            skip=self._connection.folder,
+            skip=self._container.folder,
         )
-        sources, missing = await to_thread.run_sync(find_sources, patterns, folders, os.environ)
-        outputs = [(source, self._output(kind, source.name)) for source in sources]
+        sources, refused = await to_thread.run_sync(find_sources, patterns, folders, os.environ)
         done: list[OutputFileReference] = []
         size = 0
 
-        async def save_one(item: tuple[Source, OutputName]) -> OutputFileReference:
+        async def save_one(source: Source) -> OutputFileReference:
             nonlocal size
-            source, output = item
+            output = self._output(kind, source.name)
             reference = await self._save(output, source.path, None, None, replace_log=False)
             done.append(reference)
             size += reference.size or 0
             if on_progress is not None:
-                on_progress(SaveProgress(reference, len(done), len(sources), size))
+                try:
+                    on_progress(SaveProgress(reference, len(done), len(sources), size))
+                except Exception:
+                    logger.exception("The on_progress of save_all raised; %s is saved.", reference.blob_name)
             return reference
 
-        results = await for_each(outputs, save_one)
-        failed: list[Exception] = [*missing, *(result for result in results if isinstance(result, Exception))]
+        results = await for_each(sources, save_one)
+        failed: list[Exception] = [*refused, *(result for result in results if isinstance(result, Exception))]
         if failed:
-            raise ExceptionGroup(f"{len(failed)} of {len(results) + len(missing)} could not be saved", failed)
+            raise ExceptionGroup(f"{len(failed)} of {len(results) + len(refused)} could not be saved", failed)
         return [result for result in results if isinstance(result, OutputFileReference)]
 
     def save_tracked(
@@ -257,14 +259,14 @@ class OutputStorage:
             wanted = f"{self._node_id()}/{wanted}"
         output = self._output(kind, wanted)
         return track_file(
-            self._connection.location,
+            self._container.location,
             path,
             output.blob_name,
             reference=lambda blob_name, properties: self._reference(
                 parse_blob_name(blob_name) or output,
                 properties,  # a fenced log has another name
             ),
-            prepare=self._connection.prepare_to_write,
+            prepare=self._container.prepare_to_write,
             flush_interval=flush_interval,
             settle=settle,
             environment=self._environment,
@@ -279,7 +281,7 @@ class OutputStorage:
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
         prefix = output_prefix(self._task_id, "") if kind is None else f"{self.output_prefix(kind)}/"
-        async for properties in self._connection.store.list(prefix):
+        async for properties in self._container.store.list(prefix):
             output = parse_blob_name(properties.name)
             if output is not None and output.task_id == self._task_id:
                 yield self._reference(output, properties)
@@ -291,7 +293,7 @@ class OutputStorage:
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
         prefix = output_prefix(self._task_id, "")
-        async for entry in self._connection.store.list_level(prefix):
+        async for entry in self._container.store.list_level(prefix):
             if isinstance(entry, BlobPrefix) and len(entry.name) > len(prefix) + 1:
                 yield entry.name.removeprefix(prefix).removesuffix("/")
 
@@ -344,7 +346,7 @@ class OutputStorage:
 
     def _reference(self, output: OutputName, properties: BlobProperties | None) -> OutputFileReference:
         return OutputFileReference(
-            self._connection.store,
+            self._container.store,
             output.task_id,
             self._kind_class(output.kind),
             output.name,
@@ -363,14 +365,14 @@ class OutputStorage:
         type_ = content_type or guess_content_type(output.name)
 
         async def put() -> BlobProperties:
-            return await put_file(self._connection.store, output.blob_name, path, content_type=type_, metadata=metadata)
+            return await put_file(self._container.store, output.blob_name, path, content_type=type_, metadata=metadata)
 
         return await self._put(output, put, replace_log=replace_log)
 
     async def _put(
         self, output: OutputName, put: Callable[[], Awaitable[BlobProperties]], *, replace_log: bool
     ) -> OutputFileReference:
-        await self._connection.prepare_to_write()
+        await self._container.prepare_to_write()
         if replace_log:
             await self._delete_log(output.blob_name)
         try:
@@ -387,8 +389,8 @@ class OutputStorage:
 
     async def _delete_log(self, blob_name: str) -> None:
         try:
-            properties = await self._connection.store.properties(blob_name)
+            properties = await self._container.store.properties(blob_name)
         except BlobNotFoundError:
             return
         if properties.blob_type == "append":
-            await self._connection.store.delete(blob_name, etag=properties.etag)
+            await self._container.store.delete(blob_name, etag=properties.etag)

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Self
 
 from batch_outputs.kinds import OutputKind
-from batch_outputs.marks import LogMarks
 from batch_outputs.names import OutputName
+from batch_outputs.stored import Stored, look_up, read
 from batch_outputs.stores.base import BlobProperties, Store
 from batch_outputs.transfer import download_blob
 
@@ -35,7 +35,7 @@ class OutputFileReference:
         self._task_id = task_id
         self._kind = kind
         self._name = name
-        self._properties = properties
+        self._stored = None if properties is None else Stored((properties,))
 
     @property
     def kind(self) -> OutputKind:
@@ -64,27 +64,23 @@ class OutputFileReference:
 
     @property
     def size(self) -> int | None:
-        """Length in bytes when last looked at."""
-        return self._properties.size if self._properties else None
+        """Length in bytes when last looked at. A listing gives a log's parts singly, `refresh()` their sum."""
+        return self._stored.size if self._stored else None
 
     @property
     def last_modified(self) -> datetime | None:
         """When it was last changed, in UTC, when last looked at."""
-        return self._properties.last_modified if self._properties else None
+        return self._stored.last_modified if self._stored else None
 
     @property
     def content_type(self) -> str | None:
         """The content type when last looked at."""
-        return self._properties.content_type if self._properties else None
+        return self._stored.first.content_type if self._stored else None
 
     @property
     def complete(self) -> bool | None:
         """Whether it is whole: True for a file; for a log only once its tracked save has ended well."""
-        if self._properties is None:
-            return None
-        if self._properties.blob_type == "block":
-            return True
-        return LogMarks.from_metadata(self._properties.metadata).vouch_for(self._properties.size)
+        return self._stored.complete if self._stored else None
 
     async def refresh(self) -> Self:
         """Look at the blob again and return this reference.
@@ -92,20 +88,24 @@ class OutputFileReference:
         Raises:
             BlobNotFoundError: it does not exist.
         """
-        self._properties = await self._store.properties(self.blob_name)
+        self._stored = await look_up(self._store, self.blob_name)
         return self
 
     async def chunks(self, offset: int = 0) -> AsyncIterator[bytes]:
         """The content from `offset` (bytes) in pieces of at most 4 MiB; nothing at or past the end.
 
-        A log that grows meanwhile is read up to the length it had at the first piece, or further.
+        A log that was stored in parts is read as one. One that grows meanwhile is read up to the length it had at the
+        first piece, or further.
 
         Raises:
             BlobNotFoundError: it does not exist.
         """
         if offset < 0:
             raise ValueError(f"offset is {offset}; it counts from the beginning and is not negative")
-        async for chunk in self._store.read(self.blob_name, offset=offset):
+        stored = self._stored
+        if stored is None or stored.is_log:
+            stored = self._stored = await look_up(self._store, self.blob_name)
+        async for chunk in read(self._store, stored, offset):
             yield chunk
 
     async def read_bytes(self) -> bytes:
@@ -133,8 +133,8 @@ class OutputFileReference:
             BlobNotFoundError: it does not exist.
             TargetError: the file cannot be written.
         """
-        self._properties = await download_blob(self._store, self.blob_name, os.fspath(path))
-        return self._properties.size
+        self._stored = await download_blob(self._store, self.blob_name, os.fspath(path))
+        return self._stored.size
 
     async def delete(self) -> None:
         """Delete it from storage.

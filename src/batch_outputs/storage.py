@@ -11,6 +11,7 @@ from batch_outputs.job_container import JobContainer
 from batch_outputs.kinds import JobOutputKind, TaskOutputKind
 from batch_outputs.names import (
     check_task_id,
+    is_task_id,
     job_container_name,
     parse_blob_name,
 )
@@ -73,8 +74,8 @@ class TaskOutputStorage(OutputStorage):
             InvalidNameError: an id cannot be used.
         """
         environment = environment or TaskEnvironment.from_environ()
-        connection = JobContainer.to(target, job_id or environment.job_id)
-        return cls(connection, check_task_id(target.task(task_id or environment.task_id)), environment)
+        container = JobContainer.to(target, job_id or environment.job_id)
+        return cls(container, check_task_id(target.task(task_id or environment.task_id)), environment)
 
     @classmethod
     def from_container_url(cls, url: str, task_id: str, *, credential: object | None = None) -> Self:
@@ -193,17 +194,17 @@ class JobOutputStorage(OutputStorage):
         Raises:
             InvalidNameError: the task id cannot be used.
         """
-        return TaskOutputStorage(self._connection, check_task_id(task_id), self._environment, shared=True)
+        return TaskOutputStorage(self._container, check_task_id(task_id), self._environment, shared=True)
 
     async def list_tasks(self) -> AsyncIterator[str]:
-        """The ids of the tasks that have outputs, by name, page by page as they are asked for.
+        """The task ids under which something is stored, by name, page by page as they are asked for.
 
         Raises:
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
-        async for entry in self._connection.store.list_level():
-            if isinstance(entry, BlobPrefix) and not entry.name.startswith("$"):
-                yield entry.name.removesuffix("/")
+        async for entry in self._container.store.list_level():
+            if isinstance(entry, BlobPrefix) and is_task_id(task_id := entry.name.removesuffix("/")):
+                yield task_id
 
     async def list_all_outputs(self) -> AsyncIterator[OutputFileReference]:
         """The stored outputs of the job and of all its tasks, by blob name, page by page as they are asked for.
@@ -211,7 +212,7 @@ class JobOutputStorage(OutputStorage):
         Raises:
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
-        async for properties in self._connection.store.list():
+        async for properties in self._container.store.list():
             output = parse_blob_name(properties.name)
             if output is None:
                 continue  # somebody else's blob
@@ -224,7 +225,7 @@ class JobOutputStorage(OutputStorage):
         Raises:
             AccessDeniedError: the credential may not create containers (a container SAS may not).
         """
-        return await self._connection.create()
+        return await self._container.create()
 
 
 def _checked(job_id: str) -> str:

@@ -33,6 +33,7 @@ from batch_outputs.errors import BatchOutputsError
 from batch_outputs.kinds import JobOutputKind, OutputKind, TaskOutputKind
 from batch_outputs.names import job_container_name
 from batch_outputs.settings import Target
+from batch_outputs.termination import termination
 from batch_outputs.tracking import TrackingError
 
 __all__ = [
@@ -71,7 +72,7 @@ class _Background:
     """An event loop in a daemon thread, for all blocking calls of this process."""
 
     _guard = threading.Lock()
-    _current: tuple[int, asyncio.AbstractEventLoop] | None = None
+    _current: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
 
     @classmethod
@@ -89,18 +90,25 @@ class _Background:
             raise
 
     @classmethod
+    def forget(cls) -> None:
+        """After a fork: the child has the memory of the loop and its lock, and not the thread."""
+        cls._guard = threading.Lock()
+        cls._current = None
+
+    @classmethod
     def _loop(cls) -> asyncio.AbstractEventLoop:
         with cls._guard:
-            # A forked child has the loop's memory but not its thread.
-            if cls._current is None or cls._current[0] != os.getpid():
-                loop = asyncio.new_event_loop()
-                cls._thread = threading.Thread(target=loop.run_forever, name="batch-outputs-sync", daemon=True)
+            if cls._current is None:
+                cls._current = asyncio.new_event_loop()
+                cls._thread = threading.Thread(target=cls._current.run_forever, name="batch-outputs-sync", daemon=True)
                 cls._thread.start()
-                cls._current = (os.getpid(), loop)
-            return cls._current[1]
+            return cls._current
 
 
 _run = _Background.run
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_Background.forget)
 
 
 def _iterate(items: AsyncIterator[T], at_once: int) -> Iterator[T]:
@@ -256,12 +264,20 @@ class _TrackedBlock(AbstractContextManager[TrackedSave]):
         self._manager = manager
 
     def __enter__(self) -> TrackedSave:
-        return TrackedSave(_run(self._manager.__aenter__()))
+        termination.hold()  # here, as it is for the main thread to do
+        try:
+            return TrackedSave(_run(self._manager.__aenter__()))
+        except BaseException:
+            termination.release()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return _run(self._manager.__aexit__(kind, error, traceback))
+        try:
+            return _run(self._manager.__aexit__(kind, error, traceback))
+        finally:
+            termination.release()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,20 @@
 """Tracked saves: a growing file is kept in storage while it grows.
 
-`track_file` is the way in; `TrackedSave` is what a caller holds meanwhile. When rounds run is decided here, how bytes
-get into the blob in `log_writer`, and on which thread in `log_thread`.
+`track_file` is the way in; `TrackedSave` is what a caller holds meanwhile. On which thread the work is done is decided
+in `log_thread`, when a round runs in `followed_log`, what becomes of a truncated file or an earlier attempt in
+`log_chain`, and how bytes get into a blob in `log_part`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
-import random
 import secrets
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -25,65 +22,32 @@ import anyio
 
 from batch_outputs.content_types import guess_content_type
 from batch_outputs.environment import TaskEnvironment
-from batch_outputs.errors import (
-    BatchOutputsError,
-    BlobChangedError,
-    BlobNotFoundError,
-    LogNotSavedError,
-    StoreUnavailableError,
-)
-from batch_outputs.growing_file import GrowingFile
+from batch_outputs.errors import LogNotSavedError
+from batch_outputs.followed_log import LONGEST_SETTLING, FollowedLog, TrackingError
 from batch_outputs.location import StoreLocation
-from batch_outputs.log_thread import TICK, LogThread
-from batch_outputs.log_writer import LogWriter
+from batch_outputs.log_thread import LogThread
 from batch_outputs.marks import LogMarks
 from batch_outputs.stores.base import BlobProperties, Store
+from batch_outputs.termination import termination
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from batch_outputs.outputs import OutputFileReference
 
-logger = logging.getLogger("batch_outputs.tracking")
-
 T = TypeVar("T")
 Reference: TypeAlias = Callable[[str, BlobProperties | None], "OutputFileReference"]
 """Makes the output of a blob's name and what is known of it."""
 
-FLUSH_TIMEOUT = 600.0
-"""Seconds without progress after which the end of a tracked save gives up."""
-
-_MIB = 1024 * 1024
-_BLOCKS_FOR_TIME = 4000
-"""A round every age/4000 makes 26,000 blocks in the 180 days of the longest task; a blob takes 50,000."""
-_BLOCKS_FOR_SIZE = 8000
+__all__ = ["TrackedSave", "TrackingError", "track_file"]
 
 _SETTLE_OWN_STREAMS = 3.0
-_LONGEST_SETTLING = 10.0
-_REFUSALS_AT_THE_END = 3
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrackingError:
-    """A round of a tracked save failed; the next one tries again.
-
-    `offset` bytes are stored and `pending` more wait. `attempts` counts the failed rounds since the last good one.
-    """
-
-    path: str
-    blob: str
-    offset: int
-    pending: int
-    cause: BatchOutputsError
-    attempts: int
 
 
 class TrackedSave:
     """A file that is being saved while it grows; given by `save_tracked`."""
 
-    def __init__(self, thread: LogThread, log: _TrackedLog, reference: Reference) -> None:
+    def __init__(self, thread: LogThread, log: FollowedLog, reference: Reference) -> None:
         self._thread = thread
         self._log = log
         self._reference = reference
@@ -112,13 +76,16 @@ class TrackedSave:
         Raises:
             StoreError: it could not be stored; the tracked save goes on and tries again.
             SourceError: the file cannot be read.
+            RuntimeError: this is a forked child; the tracked save is its parent's.
         """
+        if not self._thread.is_of_this_process:
+            raise RuntimeError("this tracked save is of the process that this one was forked from; begin one here")
         await _in_thread(self._thread.submit(self._log.flush()))
 
     @property
     def bytes_saved(self) -> int:
         """How many bytes are confirmed to be stored; they are the beginning of the file."""
-        return self._log.writer.offset
+        return self._log.chain.bytes_saved
 
     @property
     def interval(self) -> float:
@@ -128,7 +95,7 @@ class TrackedSave:
     @property
     def output(self) -> OutputFileReference:
         """The output in storage, as it is now."""
-        return self._reference(self._log.writer.blob_name, self._log.writer.properties)
+        return self._reference(self._log.chain.blob_name, self._log.chain.properties)
 
 
 @asynccontextmanager
@@ -152,12 +119,26 @@ async def track_file(
     settle_time = _settle_time(settle, path, environment)
     await prepare()
     thread = LogThread.acquire()
+    termination.hold()
+    marks = LogMarks(
+        attempt=secrets.token_hex(8), node=environment.node_id, started=datetime.now(UTC).isoformat(timespec="seconds")
+    )
+
+    def make(store: Store) -> FollowedLog:
+        return FollowedLog(
+            store,
+            path,
+            blob_name,
+            marks,
+            content_type=guess_content_type(blob_name),
+            flush_interval=flush_interval,
+            on_error=on_error,
+        )
+
     try:
         # Cancelled here, the work over there is too.
-        log = await asyncio.wrap_future(
-            thread.submit(_begin(thread, location, path, blob_name, flush_interval, environment, on_error, owner))
-        )
-        thread.add(log)
+        log = await asyncio.wrap_future(thread.submit(_begin(thread, location, make)))
+        thread.add(log, owner, settle_time)
         try:
             yield TrackedSave(thread, log, reference)
         except BaseException as error:
@@ -168,212 +149,22 @@ async def track_file(
             raise unsaved
     finally:
         thread.release()
+        termination.release()
 
 
-async def _begin(
-    thread: LogThread,
-    location: StoreLocation,
-    path: str,
-    blob_name: str,
-    flush_interval: float,
-    environment: TaskEnvironment,
-    on_error: Callable[[TrackingError], object] | None,
-    owner: threading.Thread,
-) -> _TrackedLog:
-    store, node_id = thread.store(location), environment.node_id
-    log = _TrackedLog(thread, store, path, blob_name, flush_interval, node_id, on_error, owner)
-    try:
-        await log.begin()
-    except BaseException:
-        log.file.close()
-        raise
+async def _begin(thread: LogThread, location: StoreLocation, make: Callable[[Store], FollowedLog]) -> FollowedLog:
+    log = make(thread.store(location))
+    await log.begin()
     return log
 
 
-async def _end(thread: LogThread, log: _TrackedLog, settle: float) -> LogNotSavedError | None:
+async def _end(thread: LogThread, log: FollowedLog, settle: float) -> LogNotSavedError | None:
+    if not thread.is_of_this_process:
+        return None  # a forked child leaves a block of its parent's, which goes on saving
     if settle:
         _flush_own_streams()
-    await _to_the_end(thread.submit(log.end(settle)))
+    await _to_the_end(thread.submit(thread.end(log, settle)))
     return log.unsaved()
-
-
-class _TrackedLog:
-    """When a tracked file's rounds run, and what happens when one fails. Lives on the log thread."""
-
-    def __init__(
-        self,
-        thread: LogThread,
-        store: Store,
-        path: str,
-        blob_name: str,
-        flush_interval: float,
-        node_id: str | None,
-        on_error: Callable[[TrackingError], object] | None,
-        owner: threading.Thread,
-    ) -> None:
-        self.file = GrowingFile(path)
-        marks = LogMarks(
-            attempt=secrets.token_hex(8), node=node_id, started=datetime.now(UTC).isoformat(timespec="seconds")
-        )
-        self.writer = LogWriter(store, blob_name, self.file, marks, content_type=guess_content_type(blob_name))
-        self.exit_code: int | None = None
-        self.flush_timeout = FLUSH_TIMEOUT
-        self._thread = thread
-        self._asked_interval = flush_interval
-        self._on_error = on_error
-        self._owner = owner
-        self._one_round = asyncio.Lock()
-        self._began = self._now()
-        self._failures = 0
-        self._last_error: BatchOutputsError | None = None
-        self._ended = False
-        self._length_at_end = 0
-        self._saved_all = False
-        # The first round of each of a thousand tasks comes at another moment of the interval.
-        self._next_round = self._began + flush_interval * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
-
-    @property
-    def interval(self) -> float:
-        """Seconds between rounds: as asked, but at least age/4000."""
-        return max(self._asked_interval, (self._now() - self._began) / _BLOCKS_FOR_TIME)
-
-    @property
-    def _threshold(self) -> int:
-        """Bytes that are saved at once, whatever the interval."""
-        return min(max(_MIB, self.writer.offset // _BLOCKS_FOR_SIZE), 16 * _MIB)
-
-    async def begin(self) -> None:
-        """Open the log in storage. A store that does not answer now is tried again later; a refusal is raised."""
-        self.file.size()
-        try:
-            await self.writer.open()
-        except StoreUnavailableError as error:
-            self._failed(error)
-
-    def is_due(self, now: float) -> bool:
-        """Whether a round should begin."""
-        if self._ended:
-            return False
-        if now >= self._next_round:
-            return True
-        return self._failures == 0 and self._new_bytes() >= self._threshold
-
-    async def round(self) -> None:
-        """Save what is new. Failures are reported, and the next round is put off."""
-        try:
-            await self.flush()
-        except BatchOutputsError as error:
-            self._failed(error)
-        except Exception as error:
-            logger.exception("A round of the tracked save of %s broke.", self.file.path)
-            self._failed(BatchOutputsError(f"Saving {self.file.path} broke: {type(error).__name__}."))
-
-    async def flush(self) -> None:
-        """Save what the file holds now."""
-        async with self._one_round:
-            await self.writer.advance(self.file.size())
-            self._failures = 0
-            self._last_error = None
-            self._next_round = self._now() + self.interval * random.uniform(0.9, 1.0)  # noqa: S311 - not a secret
-
-    async def end(self, settle: float = 0.0) -> None:
-        """Save the rest and mark the log complete; give up after `flush_timeout` seconds without progress."""
-        if self._ended:
-            return
-        self._ended = True
-        try:
-            await self._save_the_rest(settle)
-        finally:
-            self._thread.remove(self)
-            self.file.close()
-
-    async def _save_the_rest(self, settle: float) -> None:
-        await self._wait_until_quiet(settle)
-        # The length is taken once: who leaves a file that is still written to does not wait for its writer.
-        self._length_at_end = self._size()
-        saved, deadline = self.writer.offset, self._now() + self.flush_timeout
-        while not await self._try_to_finish():
-            now = self._now()
-            if self.writer.offset != saved:
-                saved, deadline = self.writer.offset, now + self.flush_timeout
-            if now >= deadline or self._is_hopeless():
-                break
-            await asyncio.sleep(min(self._next_round - now, deadline - now))
-
-    def is_abandoned(self) -> bool:
-        """Whether the block that would end it cannot be left any more."""
-        return not self._owner.is_alive() or self._owner.daemon
-
-    def unsaved(self) -> LogNotSavedError | None:
-        """After the end: how many bytes are on this disk only, and where; None if all are stored."""
-        if self._saved_all:
-            return None
-        pending = max(0, self._length_at_end - self.writer.offset)
-        error = LogNotSavedError(
-            f"{pending:,} bytes of {self.file.path} could not be saved to {self.writer.blob_name}, which has its "
-            f"first {self.writer.offset:,}: {self._last_error} They are still in the file; save it from there.",
-            path=self.file.path,
-            blob=self.writer.blob_name,
-            saved=self.writer.offset,
-            pending=pending,
-        )
-        error.__cause__ = self._last_error
-        return error
-
-    async def _try_to_finish(self) -> bool:
-        await self.round()
-        self._saved_all = not self._failures
-        if self._failures:
-            return False
-        try:
-            await self.writer.finish(self.exit_code)
-        except BatchOutputsError as error:
-            self._failed(error)
-            return False
-        return True
-
-    def _is_hopeless(self) -> bool:
-        """Whether the store refuses, rather than fails to answer, and has done so several times in a row."""
-        passing = isinstance(self._last_error, StoreUnavailableError | BlobChangedError | BlobNotFoundError)
-        return self._failures >= _REFUSALS_AT_THE_END and not passing
-
-    async def _wait_until_quiet(self, settle: float) -> None:
-        began = quiet_since = self._now()
-        size = self._size()
-        while self._now() - quiet_since < settle and self._now() - began < _LONGEST_SETTLING:
-            await asyncio.sleep(min(TICK, settle))
-            if self._size() != size:
-                size, quiet_since = self._size(), self._now()
-
-    def _failed(self, cause: BatchOutputsError) -> None:
-        self._failures += 1
-        self._last_error = cause
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
-        if isinstance(cause, StoreUnavailableError) and cause.retry_after:
-            pause = max(pause, cause.retry_after)
-        self._next_round = self._now() + pause * random.uniform(0.7, 1.0)  # noqa: S311 - not a secret
-        record = TrackingError(
-            self.file.path, self.writer.blob_name, self.writer.offset, self._new_bytes(), cause, self._failures
-        )
-        logger.warning("%s is not saved at present (%d bytes wait): %s", record.path, record.pending, cause)
-        if self._on_error is not None:
-            try:
-                self._on_error(record)
-            except Exception:
-                logger.exception("The on_error of the tracked save of %s raised.", record.path)
-
-    def _new_bytes(self) -> int:
-        return max(0, self._size() - self.writer.offset)
-
-    def _size(self) -> int:
-        try:
-            return self.file.size()
-        except BatchOutputsError:
-            return self.writer.offset
-
-    @staticmethod
-    def _now() -> float:
-        return time.monotonic()
 
 
 async def _in_thread(future: Future[T]) -> T:
@@ -401,7 +192,7 @@ async def _to_the_end(future: Future[T]) -> T:
 def _settle_time(settle: float | None, path: str, environment: TaskEnvironment) -> float:
     """How long the file should have been quiet; the node writes the task's own streams up to 3 s late."""
     if settle is not None:
-        return min(settle, _LONGEST_SETTLING)
+        return min(settle, LONGEST_SETTLING)
     if environment.task_dir is None:
         return 0.0
     own = {os.path.realpath(os.path.join(environment.task_dir, name)) for name in ("stdout.txt", "stderr.txt")}

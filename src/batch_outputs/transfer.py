@@ -14,8 +14,8 @@ import anyio
 from anyio import to_thread
 
 from batch_outputs.errors import BlobChangedError, FileChangedError, StoreUnavailableError, TargetError
-from batch_outputs.marks import LogMarks
 from batch_outputs.snapshot import FileSnapshot
+from batch_outputs.stored import Stored, look_up, read
 from batch_outputs.stores.base import BlobProperties, Store
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ async def put_file(
     return await _while_it_changes(attempt, FileChangedError)
 
 
-async def download_blob(store: Store, blob_name: str, path: str) -> BlobProperties:
+async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
     """Write a blob to a local file, whole or not at all, and return what was written.
 
     Of a log that still grows, what it had at the beginning is written.
@@ -65,15 +65,15 @@ async def download_blob(store: Store, blob_name: str, path: str) -> BlobProperti
     # Beside the target, so that the last step is a rename within one disk; short, so that any name has room for it.
     part = os.path.join(folder, f".{secrets.token_hex(8)}.part")
 
-    async def attempt() -> BlobProperties:
-        properties = await store.properties(blob_name)
-        await _write_part(store, properties, part)
-        return properties
+    async def attempt() -> Stored:
+        stored = await look_up(store, blob_name)
+        await _write_part(store, stored, part)
+        return stored
 
     try:
         if folder:
             await aiofiles.os.makedirs(folder, exist_ok=True)
-        properties = await _while_it_changes(attempt, BlobChangedError)
+        stored = await _while_it_changes(attempt, BlobChangedError)
         await aiofiles.os.replace(part, path)
     except OSError as error:
         raise TargetError(f"{path} cannot be written: {error.strerror or error}.", path=path) from error
@@ -81,7 +81,7 @@ async def download_blob(store: Store, blob_name: str, path: str) -> BlobProperti
         with anyio.CancelScope(shield=True):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 await aiofiles.os.remove(part)
-    return properties
+    return stored
 
 
 async def for_each(
@@ -104,33 +104,24 @@ async def for_each(
     return [results[index] for index in sorted(results)]
 
 
-async def _write_part(store: Store, properties: BlobProperties, part: str) -> None:
-    # Each append to a log changes its ETag and leaves what was there; for a log, its writer's id is compared instead.
-    growing = properties.blob_type == "append"
-    etag = None if growing else properties.etag
+async def _write_part(store: Store, stored: Stored, part: str) -> None:
     written = 0
     async with aiofiles.open(part, "wb") as file:
-        async for chunk in store.read(properties.name, length=properties.size, etag=etag):
+        async for chunk in read(store, stored, exactly=True):
             await file.write(chunk)
             written += len(chunk)
-    if written != properties.size:
+    name = stored.first.name
+    if written != stored.size:
         raise StoreUnavailableError(
-            f"{properties.name} gave {written:,} of its {properties.size:,} bytes; try again.",
-            place=store.location.place,
-            blob=properties.name,
+            f"{name} gave {written:,} of its {stored.size:,} bytes; try again.", place=store.location.place, blob=name
         )
-    if growing:
-        now = await store.properties(properties.name)
-        if _writer(now) != _writer(properties) or now.size < properties.size:
+    if stored.is_log:
+        # Each append to a log changes its ETag and leaves what was there; so its writer's id is compared instead.
+        now = await look_up(store, name)
+        if now.writer != stored.writer or now.size < stored.size:
             raise BlobChangedError(
-                f"{properties.name} was replaced while it was read; try again.",
-                place=store.location.place,
-                blob=properties.name,
+                f"{name} was replaced while it was read; try again.", place=store.location.place, blob=name
             )
-
-
-def _writer(properties: BlobProperties) -> str | None:
-    return LogMarks.from_metadata(properties.metadata).attempt
 
 
 async def _while_it_changes(attempt: Callable[[], Awaitable[R]], change: type[Exception]) -> R:

@@ -27,7 +27,7 @@ from batch_outputs.location import StoreLocation
 from batch_outputs.stores.base import BlobPrefix, Store, StoreAccount, Written
 from support.azurite import Container
 from support.fault_proxy import FaultProxy
-from support.stores import DIRECTORIES, SERVICES, AzureBackend, Backend, DirectoryBackend
+from support.stores import DIRECTORIES, LOCAL, SERVICES, AzureBackend, Backend, DirectoryBackend
 
 pytestmark = pytest.mark.anyio
 
@@ -35,11 +35,11 @@ MIB = 1024 * 1024
 Operation: TypeAlias = Callable[[Store, str], Awaitable[object]]
 
 
-@pytest.fixture(params=[*DIRECTORIES, *SERVICES])
+@pytest.fixture(params=[*LOCAL, *SERVICES])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
     """Each kind of store in turn."""
-    if request.param in DIRECTORIES:
-        return DIRECTORIES[request.param](tmp_path / "outputs")
+    if request.param in LOCAL:
+        return LOCAL[request.param](tmp_path / "outputs")
     container: Container = request.getfixturevalue("container")
     proxy: FaultProxy = request.getfixturevalue("fault_proxy")
     return SERVICES[request.param](container, proxy)

@@ -68,13 +68,15 @@ class FaultProxy:
     """A proxy on a free port of 127.0.0.1 before the service at `service_port`; a context manager.
 
     `decide` may be set to a callable that is asked for an action where no fault takes a request; None passes it on.
-    `bytes_per_second`, when set, is the speed of the link in each direction.
+    `bytes_per_second`, when set, is the speed of the link in each direction. `after_each`, when set, is called with
+    each request that has been dealt with; what it does may not come through here.
     """
 
     def __init__(self, service_port: int) -> None:
         self.port = 0
         self.decide: Callable[[Request], Action | None] | None = None
         self.bytes_per_second: float | None = None
+        self.after_each: Callable[[Request], object] | None = None
         self.requests: list[Request] = []
         self.fired: list[Fired] = []
         self._service_port = service_port
@@ -210,6 +212,8 @@ class FaultProxy:
         try:
             await action(exchange)
         finally:
+            if self.after_each:
+                self.after_each(exchange.request)
             with self._changed:
                 self._under_way -= 1
                 self._changed.notify_all()

@@ -17,6 +17,7 @@ from batch_outputs.stores.directory import DirectoryStore, DirectoryStoreAccount
 from support import faults
 from support.azurite import ACCOUNT, KEY, Container
 from support.fault_proxy import FaultProxy
+from support.memory_store import MemoryAccount
 
 
 class Backend(Protocol):
@@ -72,6 +73,25 @@ class DirectoryBackend:
         return DirectoryStore(location, own_thread=self.own_thread, case_blind=self.case_blind)
 
 
+class MemoryBackend:
+    """The store in memory that simulations use: held to the same rules."""
+
+    def __init__(self, root: Path) -> None:
+        self.many = 300
+        self.secrets: tuple[str, ...] = ()
+        self._account = MemoryAccount("job-x")
+        self.account: Account = self._account.account
+
+    def open(self) -> Store:
+        return self._account.open("job-x")
+
+    def open_missing(self) -> Store:
+        return self._account.open("job-missing")
+
+    def open_account(self) -> StoreAccount:
+        return self._account
+
+
 @dataclass
 class AzureBackend:
     """Azurite, behind a proxy that has lists come in small pages and blobs keep their type, as with Azure."""
@@ -120,6 +140,7 @@ DIRECTORIES: dict[str, Callable[[Path], Backend]] = {
     "directory-case-blind": partial(DirectoryBackend, case_blind=True),
     "directory-own-thread": partial(DirectoryBackend, own_thread=True),
 }
+LOCAL: dict[str, Callable[[Path], Backend]] = {**DIRECTORIES, "memory": MemoryBackend}
 SERVICES: dict[str, Callable[[Container, FaultProxy], Backend]] = {
     "azure": AzureBackend,
     "azure-without-bulk": partial(AzureBackend, bulk=False),

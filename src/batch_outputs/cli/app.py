@@ -9,6 +9,7 @@ import click
 _MODULES = {
     "run": "run",
     "save": "save",
+    "track": "track",
     "list": "listing",
     "cat": "cat",
     "download": "download",

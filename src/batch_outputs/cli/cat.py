@@ -44,7 +44,7 @@ async def _cat(name: str, where: Where) -> None:
     task = where.task or TaskEnvironment.from_environ().task_id
     if task is None and where.target().embedded:
         task = EMBEDDED_TASK
-    async with where.job_storage() as job:
+    async with where.job_to_read() as job:
         output = await find(job, task, name)
         await (_show(output) if sys.stdout.isatty() else _copy(output))
 

@@ -44,7 +44,7 @@ async def _download(patterns: tuple[str, ...], kind: str | None, folder: str, wh
     from batch_outputs.selection import check_task_has_outputs, select
     from batch_outputs.transfer import for_each
 
-    async with where.job_storage() as job:
+    async with where.job_to_read() as job:
         wanted = [output async for output in select(job, task=where.task, kind=kind, patterns=patterns)]
         if not wanted:
             if where.task is not None:

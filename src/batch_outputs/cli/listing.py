@@ -36,7 +36,7 @@ async def _list(patterns: tuple[str, ...], kind: str | None, where: Where, *, as
     from batch_outputs.selection import check_task_has_outputs, select
 
     files = size = 0
-    async with where.job_storage() as job:
+    async with where.job_to_read() as job:
         async for output in select(job, task=where.task, kind=kind, patterns=patterns):
             files += 1
             size += output.size or 0

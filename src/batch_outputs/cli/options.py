@@ -10,8 +10,10 @@ from urllib.parse import unquote
 
 import click
 
+from batch_outputs.errors import ConfigurationError
 from batch_outputs.kinds import OutputKind, TaskOutputKind
-from batch_outputs.settings import ACCOUNT_URL, CONTAINER_URL, Target, carries_secret, find_target
+from batch_outputs.location import DirectoryAccount
+from batch_outputs.settings import ACCOUNT_URL, CONTAINER_URL, WHAT_TO_SET, Target, carries_secret, find_target
 
 if TYPE_CHECKING:
     from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
@@ -31,7 +33,10 @@ class Where:
 
     def target(self) -> Target:
         """The account or container meant."""
-        return find_target(container_url=self.container_url, account_url=self.account_url)
+        target = find_target(container_url=self.container_url, account_url=self.account_url)
+        if self.job is not None:
+            target.check_job(self.job)
+        return target
 
     def storage_for(self, kind: OutputKind) -> TaskOutputStorage | JobOutputStorage:
         """The storage that outputs of a kind belong to: the job's for the job's kinds, else the task's."""
@@ -41,6 +46,16 @@ class Where:
             return TaskOutputStorage.at(self.target(), job_id=self.job, task_id=self.task)
         if self.task is not None:
             raise click.UsageError(f"{kind} is of the job as a whole; leave out --task, or name a kind of a task.")
+        return self.job_storage()
+
+    def job_to_read(self) -> JobOutputStorage:
+        """The storage of the job meant, if there can be anything in it."""
+        target = self.target()
+        if target.embedded and isinstance(target.account, DirectoryAccount) and not target.account.root.is_dir():
+            raise ConfigurationError(
+                f"Nothing has been saved here yet: there is no folder {target.account.root}. "
+                f"If outputs are elsewhere, {WHAT_TO_SET}."
+            )
         return self.job_storage()
 
     def job_storage(self) -> JobOutputStorage:

@@ -12,6 +12,7 @@ from batch_outputs.cli.talk import counted, say, say_where, sentences, size_text
 from batch_outputs.runner.plan import FLUSH_INTERVAL, FLUSH_TIMEOUT, RunPlan
 from batch_outputs.runner.program import CannotStartError, Program
 from batch_outputs.runner.spool import Spool
+from batch_outputs.settings import current_folder
 
 if TYPE_CHECKING:
     from batch_outputs.runner.attend import RunResult
@@ -78,7 +79,7 @@ def run_command(
         flush_timeout=flush_timeout,
         best_effort=best_effort,
     )
-    spool = Spool.create(plan.environment.working_dir or os.getcwd())
+    spool = Spool.create(plan.environment.working_dir or current_folder())
     program = Program()
     try:
         program.start(plan.command, spool)
@@ -119,9 +120,9 @@ def _summarise(result: RunResult, plan: RunPlan, spool: Spool, code: int) -> Non
     logs = sum(log.size or 0 for log in result.logs)
     for missing in result.unmatched:
         say(str(missing))
-    for failure in result.failures:
-        for sentence in sentences(failure):
-            say(sentence)
+    # Both streams usually fail for one reason, which is said once.
+    for sentence in dict.fromkeys(sentence for failure in result.failures for sentence in sentences(failure)):
+        say(sentence)
     if not result.all_logs_complete:
         say(f"the program's output is kept in {spool.folder}.")
     verdict = "" if code == result.exit_code else f", and this run ends with {code}, as not everything is saved"

@@ -90,7 +90,8 @@ async def _save_all(storage: TaskOutputStorage | JobOutputStorage, kind: OutputK
             with bar:
                 await storage.save_all(kind, *paths, on_progress=note)
         finally:
-            _tell(sorted(names), size)
+            if names:
+                _tell(sorted(names), size)
 
 
 def _tell(names: Sequence[str], size: int) -> None:

@@ -10,6 +10,7 @@ from batch_outputs.cli.talk import say
 
 _SAY_AGAIN_AFTER = 600.0
 """Seconds."""
+_CHANGES = "batch_outputs.tracking.changes"
 _NUMBER = re.compile(r"\d+")
 
 
@@ -30,8 +31,14 @@ class _Say(logging.Handler):
         self._told: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it, unless the same was said a while ago: an outage of hours is news once, however often it is met."""
+        """Say it, unless the same was said a while ago: an outage of hours is news once, however often it is met.
+
+        What has been done to a file is news each time.
+        """
         text = record.getMessage()
+        if record.name == _CHANGES:
+            say(text)
+            return
         news = _NUMBER.sub("", text)
         now = time.monotonic()
         if now - self._told.get(news, -_SAY_AGAIN_AFTER) >= _SAY_AGAIN_AFTER:

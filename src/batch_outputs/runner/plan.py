@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from batch_outputs.environment import TaskEnvironment
-from batch_outputs.errors import ConfigurationError
+from batch_outputs.errors import ConfigurationError, InvalidNameError
 from batch_outputs.kinds import OutputKind, TaskOutputKind, kind_named
 from batch_outputs.location import StoreLocation
-from batch_outputs.names import check_task_id
+from batch_outputs.names import check_task_id, name_from_source
+from batch_outputs.patterns import Pattern
 from batch_outputs.runner.program import Program
-from batch_outputs.settings import Target
+from batch_outputs.settings import Target, current_folder
 
 FLUSH_INTERVAL = 15.0
 FLUSH_TIMEOUT = 600.0
@@ -79,6 +81,9 @@ class RunPlan:
             InvalidNameError: an id or kind cannot be used.
         """
         environment = TaskEnvironment.from_environ(environ)
+        # Away from a node the current directory is what a task's working directory is there.
+        working_dir = environment.working_dir or current_folder()
+        environment = replace(environment, working_dir=working_dir)
         plan = cls(
             tuple(command),
             target,
@@ -91,7 +96,27 @@ class RunPlan:
             best_effort,
         )
         _ = plan.location
+        for rule in plan.rules:
+            plan.check_named(rule)
         return plan
+
+    def check_named(self, rule: SaveRule) -> None:
+        """Make sure, before the program has worked for hours, that files which match a rule will have names.
+
+        Raises:
+            ConfigurationError: the pattern is an absolute path outside the task's directories.
+        """
+        windows = os.name == "nt"
+        pattern = Pattern.parse(rule.pattern, environ=os.environ, windows=windows)
+        somewhere = pattern.base if pattern.is_literal else os.path.join(pattern.base, "file")
+        directories = self.environment.working_dir, self.environment.task_dir
+        try:
+            name_from_source(somewhere, working_dir=directories[0], task_dir=directories[1], windows=windows)
+        except InvalidNameError:
+            raise ConfigurationError(
+                f"--save {rule.pattern} lies outside the task's directories, so its files have no name in storage; "
+                "let the program write below its working directory."
+            ) from None
 
     def patience(self, program: Program) -> float:
         """Seconds without progress, from now on, after which saving is given up; fewer when we were asked to end."""

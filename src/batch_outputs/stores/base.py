@@ -25,7 +25,8 @@ class BlobProperties:
     """What a store knows of a blob.
 
     `etag` is opaque and changes with every change. `size` is in bytes. `metadata` keys are as written (services compare
-    them without case).
+    them without case). `blocks` is how many appends an append blob has had; None where
+    the store does not count them, and in listings.
     """
 
     name: str
@@ -35,6 +36,7 @@ class BlobProperties:
     content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     blob_type: BlobType = "block"
+    blocks: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

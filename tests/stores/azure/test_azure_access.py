@@ -15,11 +15,18 @@ from typing import TypeAlias
 from urllib.parse import parse_qs
 
 import pytest
+from aiohttp import web
 
 from batch_outputs.errors import AccessDeniedError, ConfigurationError
 from batch_outputs.location import AzureAccount, KeyAccess, SasAccess, SasFileAccess, StoreLocation, TokenAccess
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.access import SCOPE, SasFromKey, Ticket, tickets_for
+from batch_outputs.stores.azure.bulk import Bulk
+from batch_outputs.stores.azure.content import Source
+from batch_outputs.stores.azure.line import Line
+from batch_outputs.stores.azure.retries import RetryPolicy
+from batch_outputs.stores.azure.wire import Wire
+from stores.azure.answering import answering, refusal, stored
 from support.azurite import ACCOUNT, KEY, Container
 
 pytestmark = pytest.mark.anyio
@@ -201,6 +208,47 @@ async def test_an_identity_that_gives_no_token() -> None:
         await tickets.ticket()
     assert caught.value.__context__ is None
     assert "hunter2" not in repr(vars(caught.value))
+
+
+class Renewing:
+    """Tickets whose first is refused."""
+
+    async def ticket(self) -> Ticket:
+        return Ticket(token="first")
+
+    async def renewed(self, refused: Ticket) -> Ticket | None:
+        assert refused == Ticket(token="first")
+        return Ticket(token="second")
+
+
+async def test_a_token_goes_into_the_header() -> None:
+    """Over the wire and over obstore a token is the bearer's; refused, the next one is shown, of an append too."""
+    shown: list[tuple[str, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        await request.read()
+        assert "sig" not in request.query_string
+        agent = request.headers["User-Agent"].partition("/")[0]
+        shown.append((agent, request.headers["Authorization"]))
+        if shown[-1][1] == "Bearer first" and agent != "object_store":
+            return refusal(401, "InvalidAuthenticationInfo")
+        return stored()
+
+    async with answering(handler) as endpoint:
+        account = AzureAccount(endpoint, TokenAccess(Identity()))
+        place = StoreLocation(account, "job-x")
+        line = Line(account, Renewing(), RetryPolicy(), place=place.place)
+        await Wire(place, line).append("log", b"x", offset=0, etag='"0x1"')
+        bulk = Bulk(place, account, Renewing(), RetryPolicy())
+        source = Source(b"data", blob="x", place=place.place)
+        assert await bulk.put("x", source, content_type=None, metadata={}) is not None
+        bulk.close()
+        await line.aclose()
+    assert shown == [
+        ("batch-outputs", "Bearer first"),
+        ("batch-outputs", "Bearer second"),
+        ("object_store", "Bearer first"),
+    ]
 
 
 def test_no_token_over_plain_http() -> None:

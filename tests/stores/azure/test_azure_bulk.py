@@ -281,6 +281,17 @@ async def test_what_obstore_finds_in_the_environment(
     assert agents == ["object_store"]
 
 
+async def test_what_obstore_cannot_read_in_the_environment(
+    open_store: OpenStore, container: Container, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable over which obstore stumbles when its client is made leaves puts to the wire."""
+    monkeypatch.setenv("AZURE_DISABLE_TAGGING", "perhaps")
+    store = open_store(container.location(endpoint=fault_proxy.through(container.azurite.endpoint)))
+    await store.put("x", b"data")
+    assert [request.header("User-Agent") for request in fault_proxy.requests] == ["batch-outputs"]
+    assert container.client.download_blob("x").readall() == b"data"
+
+
 PROGRAM = """
 import asyncio, os
 from batch_outputs.location import AzureAccount, SasAccess, StoreLocation

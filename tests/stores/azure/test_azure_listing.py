@@ -70,8 +70,9 @@ def test_a_page(step: int) -> None:
     assert page.next_marker == "2!72!MDAw"
 
 
-BOMB = """<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>
-<EnumerationResults><Blobs><Blob><Name>&b;</Name></Blob></Blobs></EnumerationResults>"""
+ENTITIES = '<!DOCTYPE lolz [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
+# But for the entities this is a page like any other.
+BOMB = PAGE.replace("?>", "?>" + ENTITIES, 1).replace("t1/folder", "&b;")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,9 @@ def properties(name: str, headers: Mapping[str, str]) -> BlobProperties:
                 key[len(_METADATA) :]: value for key, value in headers.items() if key.lower().startswith(_METADATA)
             },
             blob_type=blob_type(headers["x-ms-blob-type"]),
+            blocks=int(headers["x-ms-blob-committed-block-count"])
+            if "x-ms-blob-committed-block-count" in headers
+            else None,
         )
     except (KeyError, ValueError):
         raise UnusableAnswerError from None

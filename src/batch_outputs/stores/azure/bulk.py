@@ -56,6 +56,17 @@ def carries(name: str, metadata: Mapping[str, str]) -> bool:
     return not _CHANGED_NAME.search(name) and all(key == key.lower() for key in metadata)
 
 
+def _runs_here() -> bool:
+    """Whether obstore works in this process: a forked child has its memory, but not its threads."""
+    global _process  # noqa: PLW0603 - obstore's threads are one set for the whole process, too
+    _process = _process or os.getpid()
+    return _process == os.getpid()
+
+
+_process = 0
+"""The process that obstore was first used in."""
+
+
 class Bulk:
     """Puts into one container; belongs to one event loop.
 
@@ -67,7 +78,7 @@ class Bulk:
         self._account = account
         self._tickets = tickets
         self._policy = policy
-        self._client: tuple[Ticket, Client] | None = None
+        self._client: tuple[Ticket, Client | None] | None = None
         self._threads = ThreadPoolExecutor(_SLOTS, thread_name_prefix="batch-outputs-bulk")
         self._slots = asyncio.Semaphore(_SLOTS)
         self._one_large = asyncio.Lock()
@@ -80,9 +91,11 @@ class Bulk:
 
         The service's time of the write is not told by obstore, so `last_modified` is that of our clock.
         """
-        if self._failures >= _FAILURES_ALLOWED:
+        if self._failures >= _FAILURES_ALLOWED or not _runs_here():
             return None
         client = self._client_for(await self._tickets.ticket())
+        if client is None:
+            return None
         attributes = dict(metadata)
         if content_type:
             attributes["Content-Type"] = content_type
@@ -121,12 +134,18 @@ class Bulk:
             raise
         return await running
 
-    def _client_for(self, ticket: Ticket) -> Client:
+    def _client_for(self, ticket: Ticket) -> Client | None:
         if self._client is None or self._client[0] != ticket:
             self._client = ticket, self._new_client(ticket)
         return self._client[1]
 
-    def _new_client(self, ticket: Ticket) -> Client:
+    def _new_client(self, ticket: Ticket) -> Client | None:
+        """A client; None where obstore, which reads the environment, does not like what it finds there."""
+        with suppress(Exception):
+            return self._configured(ticket)
+        return None
+
+    def _configured(self, ticket: Ticket) -> Client:
         from obstore.store import AzureStore as Client
 
         options: ClientConfig = {

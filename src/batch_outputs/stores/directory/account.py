@@ -47,6 +47,8 @@ def create_container(root: str, name: str, metadata: Mapping[str, str]) -> bool:
     """See `StoreAccount.create_container`. The root is made too; the container appears with its metadata, or not."""
     folder = container_folder(root, name)
     with _telling("created", folder):
+        if os.path.lexists(root) and not os.path.isdir(root):
+            raise InTheWayError(root)
         os.makedirs(root, exist_ok=True)
         if _exists(folder):
             return False

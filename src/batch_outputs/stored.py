@@ -1,0 +1,94 @@
+"""A stored output as one stream: a blob, or the parts of a log one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from batch_outputs.errors import BlobNotFoundError
+from batch_outputs.marks import LogMarks
+from batch_outputs.names import beside
+from batch_outputs.stores.base import BlobProperties, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is known of an output: its blob, or all parts of its log; never empty."""
+
+    parts: tuple[BlobProperties, ...]
+
+    @property
+    def first(self) -> BlobProperties:
+        """The blob that has the output's name."""
+        return self.parts[0]
+
+    @property
+    def size(self) -> int:
+        """Length in bytes, of all parts."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def last_modified(self) -> datetime:
+        """When any part was last changed."""
+        return max(part.last_modified for part in self.parts)
+
+    @property
+    def is_log(self) -> bool:
+        """Whether it is an append blob, which may still grow."""
+        return self.first.blob_type == "append"
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is whole: a file always is, a log once its end is marked."""
+        return not self.is_log or LogMarks.from_metadata(self.first.metadata).vouch_for(self.first.size)
+
+    @property
+    def writer(self) -> str | None:
+        """What tells this log from another of the same name."""
+        marks = LogMarks.from_metadata(self.first.metadata)
+        return marks.log or marks.attempt
+
+
+async def look_up(store: Store, blob_name: str) -> Stored:
+    """What is stored under a name now.
+
+    Raises:
+        BlobNotFoundError: nothing.
+    """
+    return await with_parts(store, await store.properties(blob_name))
+
+
+async def with_parts(store: Store, first: BlobProperties) -> Stored:
+    """A blob with the parts that follow it, if it is the first of a log: by name, and by their own word."""
+    marks = LogMarks.from_metadata(first.metadata)
+    parts = [first]
+    if first.blob_type == "append" and marks.log is not None and marks.part == 1:
+        known = marks.parts if marks.complete else None
+        while len(parts) != known:
+            following = await _part(store, first.name, len(parts) + 1, marks.log)
+            if following is None:
+                break
+            parts.append(following)
+    return Stored(tuple(parts))
+
+
+async def read(store: Store, stored: Stored, offset: int = 0, *, exactly: bool = False) -> AsyncIterator[bytes]:
+    """The content from `offset` on; of a growing log what has come meanwhile too, unless `exactly` what was seen."""
+    etag = stored.first.etag if exactly and not stored.is_log else None
+    for part in stored.parts:
+        is_last = part is stored.parts[-1]
+        if offset < part.size or is_last:
+            length = None if is_last and not exactly else max(0, part.size - offset)
+            async for chunk in store.read(part.name, offset=offset, length=length, etag=etag):
+                yield chunk
+        offset = max(0, offset - part.size)
+
+
+async def _part(store: Store, first: str, number: int, log: str) -> BlobProperties | None:
+    try:
+        found = await store.properties(beside(first, f"part-{number}"))
+    except BlobNotFoundError:
+        return None
+    marks = LogMarks.from_metadata(found.metadata)
+    return found if marks.log == log and marks.part == number else None
