@@ -252,7 +252,7 @@ class TestWhatIsNoFile:
 
     def test_folder(self, look: Callable[[str], object], tmp_path: Path) -> None:
         """A folder is refused with what to do instead."""
-        with pytest.raises(SourceError, match="save_all"):
+        with pytest.raises(SourceError, match="by a pattern"):
             look(str(tmp_path))
 
     def test_below_a_file(self, look: Callable[[str], object], tmp_path: Path) -> None:

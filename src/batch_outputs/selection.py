@@ -29,7 +29,9 @@ async def select(
     async for reference in references:
         if kind is not None and reference.kind != kind:
             continue
-        if not parsed or any(_matches(pattern, reference) for pattern in parsed):
+        # A name as a listing shows it means itself, also where it has characters of a pattern.
+        literal = reference.name in patterns or reference.blob_name in patterns
+        if not parsed or literal or any(_matches(pattern, reference.name) for pattern in parsed):
             yield reference
 
 
@@ -95,10 +97,9 @@ async def _candidates(job: JobOutputStorage, task: str | None, name: str) -> lis
     return candidates
 
 
-def _matches(pattern: Pattern, output: OutputFileReference) -> bool:
-    name = output.name
+def _matches(pattern: Pattern, name: str) -> bool:
     if pattern.is_literal:
         base = pattern.base.rstrip("/")
-        return name == base or name.startswith(f"{base}/") or output.blob_name == pattern.base
+        return name == base or name.startswith(f"{base}/")
     base = f"{pattern.base}/" if pattern.base else ""
     return name.startswith(base) and pattern.matches(name.removeprefix(base).split("/"))

@@ -66,6 +66,20 @@ class Target:
     container: str | None = None
     embedded: bool = False
 
+    def check_job(self, job_id: str) -> None:
+        """Make sure that a job named beside a configured container is that container's.
+
+        Raises:
+            ConfigurationError: the container is another job's.
+        """
+        container = self.container
+        if container is not None and container.startswith("job-") and container != job_container_name(job_id):
+            raise ConfigurationError(
+                f"The job {job_id} has the container {job_container_name(job_id)}, but {container} is configured; "
+                "leave out the job, or configure the account instead of a container.",
+                variable=CONTAINER_URL,
+            )
+
     def location(self, job_id: str | None) -> StoreLocation:
         """The container of a job; a container that was configured holds for every job.
 
@@ -95,6 +109,18 @@ class Target:
                 variable="AZ_BATCH_TASK_ID",
             )
         return task
+
+
+def current_folder() -> str:
+    """The current directory.
+
+    Raises:
+        ConfigurationError: it has been deleted.
+    """
+    try:
+        return os.getcwd()
+    except OSError:
+        raise ConfigurationError("The current directory does not exist any more; change to another one.") from None
 
 
 def read_url_file(path: str) -> str:
@@ -146,7 +172,7 @@ def find_target(
         raise ConfigurationError(
             f"A credential is given, but no account or container for it; {WHAT_TO_SET}.", variable=CONTAINER_URL
         )
-    return Target(DirectoryAccount(Path(EMBEDDED_FOLDER).absolute()), embedded=True)
+    return Target(DirectoryAccount(Path(current_folder(), EMBEDDED_FOLDER)), embedded=True)
 
 
 def _own_variables(

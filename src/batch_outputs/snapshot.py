@@ -111,9 +111,7 @@ def _open_regular(path: str) -> int:
     try:
         status = os.stat(path)  # before opening: only a look at a device or pipe is free of consequences
         if stat.S_ISDIR(status.st_mode):
-            raise SourceError(
-                f"{path} is a folder; name a file in it, or save the files in it with save_all.", path=path
-            )
+            raise SourceError(f"{path} is a folder; name a file in it, or save what is in it by a pattern.", path=path)
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(f"{path} is a pipe or device, not a file; read it and save what it gives.", path=path)
         return open_shared(path)

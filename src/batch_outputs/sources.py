@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from batch_outputs.errors import InvalidNameError, SourceError, SourceNotFoundError
-from batch_outputs.names import name_from_source, output_name
+from batch_outputs.errors import BatchOutputsError, InvalidNameError, SourceError, SourceNotFoundError
+from batch_outputs.names import is_text, name_from_source, output_name
 from batch_outputs.patterns import Pattern, has_wildcard
 
 OWN_FOLDER = ".batch-outputs"
@@ -62,24 +62,30 @@ class Folders:
 
 def find_sources(
     specifications: Sequence[str | os.PathLike[str]], folders: Folders, environ: Mapping[str, str]
-) -> tuple[list[Source], list[SourceError]]:
-    """The files meant, in order and each once; and an error for each specification that leads to none, and for each
-    folder that cannot be read.
+) -> tuple[list[Source], list[BatchOutputsError]]:
+    """The files meant, in order and each once; and an error for each specification that leads to none, each folder that
+    cannot be read, and each file whose name is not text.
 
     A path that exists is that file, or all files below that folder (dotfiles too); anything else with a wildcard is a
     pattern.
 
     Raises:
-        InvalidNameError: a file has no name, or two files would get the same.
+        InvalidNameError: a specification gives no names, or two files would get the same.
     """
     found: dict[str, Source] = {}
-    failed: list[SourceError] = []
+    failed: list[BatchOutputsError] = []
     for specification in specifications:
         text = os.fspath(specification)
-        unreadable: list[SourceError] = []
-        paths = _files(text, folders, environ, unreadable.append)
-        sources = [Source(folders.locate(path), folders.name(path)) for path in paths]
-        failed += unreadable if sources or unreadable else [nothing_found(text)]
+        problems: list[BatchOutputsError] = []
+        sources: list[Source] = []
+        for path in _files(text, folders, environ, problems.append):
+            try:
+                sources.append(Source(folders.locate(path), folders.name(path)))
+            except InvalidNameError as error:
+                if is_text(path):
+                    raise
+                problems.append(error)  # of this one file: the others have names
+        failed += problems if sources or problems else [nothing_found(text)]
         for source in sources:
             earlier = found.setdefault(source.name, source)
             if os.path.abspath(earlier.path) != os.path.abspath(source.path):

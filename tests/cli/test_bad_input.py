@@ -47,8 +47,8 @@ def said(done: Done, *parts: str) -> str:
         (["save", "--task", "$t", "a.txt"], ["$t", "is not a task id"]),
         (["save", "--task", "a/b", "a.txt"], ["a/b", "is not a task id"]),
         (["save", "--job", "a b", "a.txt"], ["a b", "is not a job id"]),
-        (["list", "--job", "nobody"], ["job-nobody", "does not exist"]),
-        (["cat", "a.txt"], ["does not exist"]),
+        (["list", "--job", "nobody"], ["Nothing has been saved here yet", "BATCH_OUTPUTS_CONTAINER_URL"]),
+        (["cat", "a.txt"], ["Nothing has been saved here yet", "BATCH_OUTPUTS_CONTAINER_URL"]),
         (["container", "no job"], ["no job", "is not a job id"]),
         (["save", "--container-url", "https://acct.blob.core.windows.net", "a.txt"], ["container URL", "CONTAINER"]),
         (["save", "--container-url", "https://a.example/x/y", "a.txt"], ["should end in one container's name"]),
@@ -306,3 +306,22 @@ def test_some_of_many(desk: Desk) -> None:
         "There is no file missing.txt; check the path.",
         "No file matches *.none; check the pattern.",
     ]
+
+
+def test_a_job_that_is_not_the_containers(desk: Desk, container: Container) -> None:
+    """A job named beside another job's container is refused; its outputs are not mixed up with that job's."""
+    desk.write("a.txt", "a")
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = container.sas_url().replace(container.name, "job-render")
+    for command in (["list", "--job", "other"], ["save", "--job", "other", "--task", "t", "a.txt"]):
+        refused = desk.run(*command, code=125)
+        assert "job-other" in refused.err
+        assert "job-render is configured" in refused.err
+
+
+def test_something_in_the_way_of_the_folder(desk: Desk) -> None:
+    """A file where the embedded folder should be is named."""
+    desk.write("batch-outputs", "a file")
+    desk.write("a.txt", "a")
+    refused = desk.run("save", "a.txt", code=125)
+    assert str(desk.folder / "batch-outputs") in refused.err
+    assert (desk.folder / "batch-outputs").read_text() == "a file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 
 from support.command import Desk
 
-COMMANDS = ("run", "save", "list", "cat", "download", "prepare", "container")
+COMMANDS = ("run", "save", "track", "list", "cat", "download", "prepare", "container")
 HEAVY = {"azure", "aiohttp", "obstore", "asyncio", "anyio", "aiofiles", "watchfiles", "importlib.metadata"}
 SHOW_MODULES = "import sys, json, atexit; atexit.register(lambda: print(json.dumps(list(sys.modules))));"
 
@@ -18,16 +19,28 @@ SHOW_MODULES = "import sys, json, atexit; atexit.register(lambda: print(json.dum
 def invocations(page: str) -> list[str]:
     """The lines of a help page that are commands."""
     lines = (line.strip() for line in page.splitlines() if line.startswith("  "))
-    return [line for line in lines if line.startswith(("batch-outputs ", "generate | batch-outputs "))]
+    return [line for line in lines if re.match(r"(generate \| |render & )?batch-outputs ", line)]
 
 
 @pytest.fixture
 def furnished(desk: Desk) -> Desk:
     """A desk with the files and programs that the pages speak of, and outputs of the jobs they name."""
-    for name in ("frame_full_res.jpg", "thumbs/1.png", "merged/summary.json", "in.mov", "summary.json"):
+    for name in (
+        "frame_full_res.jpg",
+        "thumbs/1.png",
+        "merged/summary.json",
+        "in.mov",
+        "summary.json",
+        "out/render.log",
+    ):
         desk.write(name, name)
     desk.write("train.py", "print('trained')")
-    programs = {"ffmpeg": "cp in.mov out.mp4", "generate": "echo report", "python": f'exec {sys.executable} "$@"'}
+    programs = {
+        "ffmpeg": "cp in.mov out.mp4",
+        "generate": "echo report",
+        "render": "echo log >>render.log",
+        "python": f'exec {sys.executable} "$@"',
+    }
     for name, body in programs.items():
         desk.write(f"bin/{name}", f"#!/bin/sh\n{body}\n").chmod(0o755)
     for job in ("render", "render-2026"):
@@ -59,7 +72,9 @@ def test_pages_fit_a_terminal(desk: Desk) -> None:
         assert max(map(len, desk.run(command, "-h").out.splitlines())) <= 100
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["container", "job-1"], ["run", "--help"], ["save", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["container", "job-1"], ["run", "--help"], ["save", "--help"], ["track", "--help"]]
+)
 def test_light_commands_import_nothing_heavy(desk: Desk, arguments: list[str]) -> None:
     """Help and `container` come without azure, an HTTP client, an event loop or package metadata."""
     program = f"{SHOW_MODULES} sys.argv[1:] = {arguments!r}; from batch_outputs.cli import main; main()"

@@ -350,3 +350,32 @@ def test_ffmpeg(desk: Desk) -> None:
     assert desk.run("cat", "p.png").stdout.startswith(b"\x89PNG")
     assert b"ffmpeg version" in log(desk, "stderr.txt")
     assert log(desk, "stderr.txt") == done.of_program
+
+
+def test_a_second_attempt_keeps_the_first(azure: Desk, container: Container) -> None:
+    """An attempt that writes the same as an ended one does not take over its log: exit codes stay apart."""
+    azure.run("run", "--", "sh", "-c", "echo same; exit 3", code=3)
+    azure.run("run", "--", "sh", "-c", "echo same; exit 0")
+    codes = {
+        name: container.client.get_blob_client(f"t1/$TaskLog/{name}").get_blob_properties().metadata["exit_code"]
+        for name in ("stdout.attempt-1.txt", "stdout.txt")
+    }
+    assert codes == {"stdout.attempt-1.txt": "3", "stdout.txt": "0"}
+
+
+def test_one_file_without_a_name_does_not_lose_the_others(desk: Desk) -> None:
+    """A file whose name is not text is named as not saved; all others are saved."""
+    desk.write("good.txt", "good")
+    (Path(os.fsdecode(os.path.join(os.fsencode(desk.folder), b"bad\xff.txt")))).write_text("bad")
+    done = desk.run("run", "--save", "*.txt", "--", "true", code=125)
+    assert (desk.folder / "batch-outputs/job-local/task/$TaskOutput/good.txt").read_text() == "good"
+    assert "not Unicode text" in done.err
+
+
+def test_absolute_patterns(desk: Desk, tmp_path: Path) -> None:
+    """An absolute pattern is fine below the working directory, and refused elsewhere before the program starts."""
+    desk.run("run", "--save", f"{desk.folder}/*.txt", "--", "sh", "-c", "echo x > a.txt")
+    assert (desk.folder / "batch-outputs/job-local/task/$TaskOutput/a.txt").read_text() == "x\n"
+    refused = desk.run("run", "--save", f"{tmp_path}/*.txt", "--", "touch", "started", code=125)
+    assert "outside the task's directories" in refused.err
+    assert not (desk.folder / "started").exists()
