@@ -44,6 +44,17 @@ def container(azurite: Azurite) -> Container:
     return azurite.new_container()
 
 
+@pytest.fixture(params=["folder", "azure"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty container, with every right: a folder, then one of a blob service."""
+    if request.param == "folder":
+        folder = tmp_path / "store" / "job-x"
+        folder.mkdir(parents=True)
+        return folder.as_uri()
+    container: Container = request.getfixturevalue("container")
+    return container.sas_url()
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     """An empty folder to run the command in, with nothing configured, away from a node."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from azure.core.credentials import AccessToken, AzureNamedKeyCredential, AzureSasCredential
 
+from batch_outputs.credentials import access_from_credential, account_name_of
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.location import (
     Access,
@@ -22,9 +23,7 @@ from batch_outputs.location import (
 )
 from batch_outputs.settings import (
     Target,
-    access_from_credential,
     account_from_connection_string,
-    account_name_of,
     account_target,
     carries_secret,
     container_target,

@@ -31,17 +31,6 @@ CLASSES = ["JobOutputStorage", "OutputFileReference", "TaskOutputStorage", "Trac
 RENAMED = {"aclose": "close"}
 
 
-@pytest.fixture(params=["folder", "azure"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty container, with every right: a folder, then one of a blob service."""
-    if request.param == "folder":
-        folder = tmp_path / "store" / "job-x"
-        folder.mkdir(parents=True)
-        return folder.as_uri()
-    container: Container = request.getfixturevalue("container")
-    return container.sas_url()
-
-
 @pytest.fixture
 def job(url: str) -> Iterator[sync.JobOutputStorage]:
     """The outputs of a job."""

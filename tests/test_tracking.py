@@ -50,17 +50,6 @@ MIB = 1024 * 1024
 PATIENCE = 15.0
 
 
-@pytest.fixture(params=["folder", "azure"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty container, with every right: a folder, then one of a blob service."""
-    if request.param == "folder":
-        folder = tmp_path / "store" / "job-x"
-        folder.mkdir(parents=True)
-        return folder.as_uri()
-    container: Container = request.getfixturevalue("container")
-    return container.sas_url()
-
-
 @pytest.fixture
 async def task(url: str) -> AsyncIterator[TaskOutputStorage]:
     """The outputs of a task."""

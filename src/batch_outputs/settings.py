@@ -6,8 +6,6 @@ show what follows the `?` of a URL.
 
 from __future__ import annotations
 
-import inspect
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from batch_outputs.credentials import (
+    access_from_credential,
+    account_name_of,
+    is_sas,
+    key_access,
+    names_account_in_path,
+    sas_access,
+)
 from batch_outputs.environment import on_node
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.location import (
@@ -45,8 +51,6 @@ WHAT_TO_SET = (
 _CONTAINER_NAME = re.compile(r"\$root|\$web|\$logs|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9]{3,24}(?:-secondary)?")
 _HOST = re.compile(r"[a-z0-9:][a-z0-9._:-]*")
-_KEY = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-_SAS = re.compile(r"(?:[!-~]*&)?sig=[!-~]+")  # printable ASCII: more cannot stand in a URL
 _LONGEST_PLAIN_TEXT = 63
 # The emulator's account and key are published constants, the same on every machine.
 _EMULATOR = KeyAccess(
@@ -201,9 +205,9 @@ def _azure_variables(environ: Mapping[str, str], credential: object | None) -> T
     url = endpoint or f"https://{_host(name, 'core.windows.net', 'AZURE_STORAGE_ACCOUNT')}"
     access = access_from_credential(credential, url)
     if access is None and (key := environ.get("AZURE_STORAGE_KEY")):
-        access = _key_access(name or account_name_of(url), key, "AZURE_STORAGE_KEY")
+        access = key_access(name or account_name_of(url), key, "AZURE_STORAGE_KEY")
     if access is None and (sas := environ.get("AZURE_STORAGE_SAS_TOKEN")):
-        access = _sas_access(sas, "AZURE_STORAGE_SAS_TOKEN")
+        access = sas_access(sas, "AZURE_STORAGE_SAS_TOKEN")
     variable = "AZURE_STORAGE_SERVICE_ENDPOINT" if endpoint else "AZURE_STORAGE_ACCOUNT"
     return account_target(url, credential=access, variable=variable)
 
@@ -274,9 +278,9 @@ def account_from_connection_string(text: str, *, variable: str = "The connection
     name = fields.get("accountname", "")
     access: Access
     if sas := fields.get("sharedaccesssignature"):
-        access = _sas_access(sas, variable)
+        access = sas_access(sas, variable)
     elif (key := fields.get("accountkey")) and name:
-        access = _key_access(name, key, variable)
+        access = key_access(name, key, variable)
     else:
         raise ConfigurationError(
             f"{variable} holds neither AccountName with AccountKey nor SharedAccessSignature; "
@@ -293,63 +297,6 @@ def account_from_connection_string(text: str, *, variable: str = "The connection
     return account
 
 
-def access_from_credential(credential: object | None, url: str) -> Access | None:
-    """What a caller's `credential` amounts to; None without one.
-
-    A SAS or account key as text, azure-core's `AzureSasCredential` and `AzureNamedKeyCredential`, the storage SDK's
-    own key, or a blocking `TokenCredential`. `url` is the account's, from which a bare key learns the account's name.
-
-    Raises:
-        ConfigurationError: it is an asynchronous credential, or nothing of these.
-    """
-    if credential is None or isinstance(credential, SasAccess | SasFileAccess | KeyAccess | TokenAccess):
-        return credential
-    if isinstance(credential, str):
-        if "sig=" in credential:
-            return _sas_access(credential, "The credential")
-        return _key_access(account_name_of(url), credential.strip(), "The credential")
-    if isinstance(sas := getattr(credential, "signature", None), str):
-        return _sas_access(sas, "The credential")
-    if (named_key := getattr(credential, "named_key", None)) is not None:
-        return _key_access(named_key.name, named_key.key, "The credential")
-    if isinstance(key := getattr(credential, "account_key", None), str):
-        name = str(getattr(credential, "account_name", "")) or account_name_of(url)
-        return _key_access(name, key, "The credential")
-    kind = type(credential)
-    get_token = getattr(kind, "get_token", None)
-    if inspect.iscoroutinefunction(get_token):
-        blocking = f"{kind.__module__.replace('.aio', '').split('._', 1)[0]}.{kind.__name__}"
-        raise ConfigurationError(
-            f"The credential is an asynchronous {kind.__name__}; give the blocking class {blocking} instead "
-            "(it is called in a thread of its own)."
-        )
-    if get_token is None:
-        raise ConfigurationError(
-            f"A {kind.__name__} is not a credential; give a SAS or key as text, AzureSasCredential, "
-            "AzureNamedKeyCredential, or a blocking TokenCredential."
-        )
-    return TokenAccess(credential)
-
-
-def _key_access(account_name: str, key: str, variable: str) -> KeyAccess:
-    if not _KEY.fullmatch(key) or len(key) % 4:
-        raise ConfigurationError(
-            f"{variable} is not an account key (base64 text); copy it again from the storage account's page.",
-            variable=variable,
-        )
-    return KeyAccess(account_name, key)
-
-
-def _sas_access(text: str, variable: str) -> SasAccess:
-    sas = text.strip().removeprefix("?")
-    if not _SAS.fullmatch(sas):
-        raise ConfigurationError(
-            f"{variable} is not a SAS (sv=…&sig=…, what stands behind the ? of a URL); check that it was copied whole.",
-            variable=variable,
-        )
-    return SasAccess(sas)
-
-
 def _host(account_name: str | None, suffix: str, variable: str) -> str:
     if not account_name or not _ACCOUNT_NAME.fullmatch(account_name):
         raise ConfigurationError(
@@ -357,14 +304,6 @@ def _host(account_name: str | None, suffix: str, variable: str) -> str:
             variable=variable,
         )
     return f"{account_name}.blob.{suffix}"
-
-
-def account_name_of(url: str) -> str:
-    """The account's name in its URL: the first label of the host, or the first path segment at an emulator."""
-    parts = urlsplit(url)
-    if _names_account_in_path(parts.hostname or ""):
-        return parts.path.strip("/").split("/", 1)[0]
-    return (parts.hostname or "").split(".", 1)[0]
 
 
 def carries_secret(url: str) -> bool:
@@ -416,19 +355,10 @@ def _folder(parts: SplitResult, variable: str) -> Path:
     return Path(url2pathname(parts.path))
 
 
-def _names_account_in_path(host: str) -> bool:
-    """Whether this is an emulator, whose URLs begin `http://host:port/account`: an address, or a name without dots."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host
-    return True
-
-
 def _endpoint(parts: SplitResult) -> tuple[str, list[str]]:
     segments = [unquote(segment) for segment in parts.path.strip("/").split("/") if segment]
     base = f"{parts.scheme}://{parts.netloc}"
-    if segments and _names_account_in_path(parts.hostname or ""):
+    if segments and names_account_in_path(parts.hostname or ""):
         return f"{base}/{segments[0]}", segments[1:]
     return base, segments
 
@@ -436,7 +366,7 @@ def _endpoint(parts: SplitResult) -> tuple[str, list[str]]:
 def _azure_account(
     endpoint: str, parts: SplitResult, credential: object | None, variable: str, renewed_from: Path | None
 ) -> AzureAccount:
-    if parts.fragment or (parts.query and not _SAS.fullmatch(parts.query)):
+    if parts.fragment or (parts.query and not is_sas(parts.query)):
         raise ConfigurationError(
             f"{variable} has something behind its path that is not a SAS; check that it was copied whole.",
             variable=variable,
