@@ -84,6 +84,7 @@ class FollowedLog:
         self._one_round = asyncio.Lock()
         self._began = self._clock.now()
         self._failures = 0
+        self._not_before = self._began  # by the service's own word
         self._last_error: BatchOutputsError | None = None
         self._ended = False
         self._over = asyncio.Event()
@@ -136,7 +137,8 @@ class FollowedLog:
             await self.chain.advance(final=self._ended)
             self._failures = 0
             self._last_error = None
-            self._next_round = self._clock.now() + self.interval * _jitter(0.9)
+            # Rounds begin at a look; the last one within the interval, and not the first behind it.
+            self._next_round = self._clock.now() + max(0.0, self.interval * _jitter(0.9) - _LOOK)
 
     def is_out_of_time(self) -> bool:
         """Whether the end has made no progress for `flush_timeout` seconds; whoever sees that may cancel it."""
@@ -181,7 +183,7 @@ class FollowedLog:
             if self._failures:
                 if self._is_hopeless():
                     return
-                await self._clock.sleep(max(0.0, min(self._next_round - self._clock.now(), _LONGEST_SLEEP)))
+                await self._pause()
             elif self._has_reached(goal):
                 return
 
@@ -213,7 +215,15 @@ class FollowedLog:
             if left <= 0 or self._is_hopeless():
                 return
             if self._failures:
-                await self._clock.sleep(max(0.0, min(self._next_round - self._clock.now(), left, _LONGEST_SLEEP)))
+                await self._pause()
+                if self._clock.now() < self._not_before:
+                    return  # the service wants to be left alone for longer than there is time
+
+    async def _pause(self) -> None:
+        """Wait until it is worth trying again: not long, but as long as the service has asked for."""
+        until = max(min(self._next_round, self._clock.now() + _LONGEST_SLEEP), self._not_before)
+        while (rest := min(until - self._clock.now(), self._time_left())) > 0:
+            await self._clock.sleep(min(rest, _LONGEST_SLEEP))  # in steps: the time that is left may be cut meanwhile
 
     def _time_left(self) -> float:
         """Seconds until the end gives up, if no byte is saved meanwhile."""
@@ -266,9 +276,9 @@ class FollowedLog:
         self._failures += 1
         self._last_error = cause
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
-        if isinstance(cause, StoreUnavailableError) and cause.retry_after:
-            pause = max(pause, cause.retry_after)
-        self._next_round = self._clock.now() + pause * _jitter(0.7)
+        now = self._clock.now()
+        self._not_before = now + ((cause.retry_after or 0.0) if isinstance(cause, StoreUnavailableError) else 0.0)
+        self._next_round = max(now + pause * _jitter(0.7), self._not_before)
         logger.warning("%s is not saved at present (%d bytes wait): %s", self._path, self._waiting(), cause)
         self._report(cause)
 

@@ -348,7 +348,7 @@ class LogChain:
         return True
 
     async def _fence(self, last: BlobProperties) -> BlobProperties:
-        """Tell a writer that may still be at work in the last part to stop; creating the first anew does not reach it."""
+        """Tell a writer that may be at work in the last part to stop: a new first part does not reach it."""
         marks = replace(LogMarks.from_metadata(last.metadata), attempt=self._marks.attempt)
         metadata = marks.among(last.metadata)
         written = await self._store.set_metadata(last.name, metadata, etag=last.etag)

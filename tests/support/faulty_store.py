@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class FaultyStore:
         self.retry_after: float | None = None
         self.fired: Counter[Fault] = Counter()
         self.requests: Counter[Operation] = Counter()
+        self.on_request: Callable[[], object] = lambda: None
         self._store = store
         self._late: list[Callable[[], Awaitable[object]]] = []
 
@@ -69,10 +71,8 @@ class FaultyStore:
 
     async def deliver(self) -> None:
         """Let the oldest late request arrive; whatever the service says to it, nobody hears it."""
-        try:
+        with contextlib.suppress(StoreError):
             await self._late.pop(0)()
-        except StoreError:
-            pass
 
     async def put(
         self,
@@ -147,6 +147,7 @@ class FaultyStore:
 
     async def _ask(self, operation: Operation, name: str, send: Callable[[], Awaitable[T]]) -> T:
         self.requests[operation] += 1
+        self.on_request()
         plan = next((plan for plan in self.plans if plan.on == operation), None)
         if plan is not None:
             self.plans.remove(plan)

@@ -6,6 +6,7 @@ files held at any moment since the last check: what has come into a log must be 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from batch_outputs.errors import BatchOutputsError
+from batch_outputs.files import read_at
 from batch_outputs.followed_log import FollowedLog, TrackingError
+from batch_outputs.location import StoreLocation
 from batch_outputs.log_part import LogPart
 from batch_outputs.marks import LogMarks
 from batch_outputs.stored import look_up
+from batch_outputs.stores import open_store
 from batch_outputs.stores.base import BlobProperties, Store
 from support.faulty_store import FaultyStore, KilledError, Plan
 from support.memory_store import MemoryAccount
@@ -71,6 +75,36 @@ class MemoryGround:
         """See `Ground.close`."""
 
 
+class ServiceGround:
+    """Blobs in a container of a blob service."""
+
+    nests = False
+
+    def __init__(self, location: StoreLocation) -> None:
+        self._location = location
+        self._runner = asyncio.Runner()
+        self._stores: list[Store] = []
+
+    def open(self) -> Store:
+        """See `Ground.open`."""
+        store = self._runner.run(self._open())
+        self._stores.append(store)
+        return store
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """See `Ground.run`."""
+        return self._runner.run(coroutine)
+
+    def close(self) -> None:
+        """See `Ground.close`."""
+        for store in self._stores:
+            self._runner.run(store.aclose())
+        self._runner.close()
+
+    async def _open(self) -> Store:
+        return open_store(self._location)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredPart:
     """A blob with its content."""
@@ -97,7 +131,7 @@ class StoredPart:
 class Writer:
     """One attempt of a task that follows a file, as `track_file` would."""
 
-    def __init__(self, store: Store, path: Path, clock: SimulatedClock) -> None:
+    def __init__(self, store: Store, path: Path, clock: SimulatedClock, flush_interval: float) -> None:
         self.path = path
         self.store = FaultyStore(store)
         self.errors: list[TrackingError] = []
@@ -110,7 +144,7 @@ class Writer:
             NAME,
             LogMarks(attempt=self.attempt, node="n1", started="2026-01-01T00:00:00+00:00"),
             content_type="text/plain",
-            flush_interval=15,
+            flush_interval=flush_interval,
             on_error=self.errors.append,
             clock=clock,
         )
@@ -136,6 +170,8 @@ class World:
         self.undisturbed = True
         """Whether nothing has happened but growth, faults, kills, and restarts with the same file."""
         self.disturbances = 0
+        self.nests = ground.nests
+        """Whether something may happen in storage between two requests of a writer."""
         self._folder = folder
         self._ground = ground
         self._store = ground.open()
@@ -146,6 +182,8 @@ class World:
         self._rewritten = False
         self._seen: set[bytes] = {b""}
         self._seen_late: set[bytes] = set()
+        self._left: set[bytes] = {b""}
+        # What a file that lost its name may read as, when it had been rewritten far behind.
         self._texts: dict[Key, bytes] = {}
         self._acknowledged: dict[Key, bytes] = {}
         self._spoilt: set[Key] = set()
@@ -174,6 +212,7 @@ class World:
             self.path.rename(self._folder / f"log.{self._next()}")
         if create:
             self.path.touch()
+        self._leave_behind()
         self._disturbed()
 
     def replace(self, length: int = 40) -> None:
@@ -181,6 +220,7 @@ class World:
         other = self._folder / "other"
         other.write_bytes(self._new_lines(length))
         other.replace(self.path)
+        self._leave_behind()
         self._disturbed()
 
     def rewrite(self, offset: int, length: int = 8) -> None:
@@ -192,9 +232,10 @@ class World:
         with self.path.open("r+b") as file:
             file.seek(offset)
             file.write(bytes(byte ^ 0x80 for byte in text[offset:end]))
+        shadow = text if self._shadow is None else self._shadow
         self._disturbed()
         if end <= confirmed - TAIL:
-            self._shadow = text
+            self._shadow = shadow
         self._rewritten = True
         self._see()
 
@@ -205,17 +246,22 @@ class World:
 
     # Writers
 
-    def start(self, path: Path | None = None) -> Writer:
-        """Begin an attempt; others may be at work."""
-        writer = Writer(self._ground.open(), path or self.path, self.clock)
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run something to its end."""
+        return self._ground.run(coroutine)
+
+    def start(self, *plans: Plan, flush_interval: float = 15) -> Writer:
+        """Begin an attempt, with plans for its first requests; others may be at work."""
+        writer = Writer(self._ground.open(), self.path, self.clock, flush_interval)
+        writer.store.plans.extend(plans)
         self.writers.append(writer)
         self._do(writer, writer.log.begin())
         return writer
 
-    def start_second(self) -> Writer:
+    def start_second(self, *plans: Plan) -> Writer:
         """Begin an attempt while another is alive."""
         self.undisturbed = False
-        return self.start()
+        return self.start(*plans)
 
     def round(self, writer: Writer) -> None:
         """What the log thread does: a round if it is due."""
@@ -263,6 +309,12 @@ class World:
         """End it without notice."""
         self._let_go(writer)
 
+    def kill_after(self, writer: Writer) -> None:
+        """Let it flush, look at what it did, and end it without notice."""
+        self.flush(writer)
+        self.check()
+        self.kill(writer)
+
     def fault(self, writer: Writer, plan: Plan) -> None:
         """Plan what happens to one of its next requests."""
         writer.store.plans.append(plan)
@@ -287,6 +339,21 @@ class World:
             ]
 
         return self._ground.run(collect())
+
+    def names(self) -> list[str]:
+        """The names of all blobs, without their folder."""
+        return [blob.name.rpartition("/")[2] for blob in self.blobs()]
+
+    def read(self, name: str = NAME) -> bytes:
+        """A log as any reader has it: its parts as one."""
+        stored = self._ground.run(look_up(self._store, name))
+        contents = {blob.name: blob.content for blob in self.blobs()}
+        return b"".join(contents[part.name] for part in stored.parts)
+
+    def save_file(self, name: str, content: bytes) -> None:
+        """Somebody saves a file of this name."""
+        self._ground.run(self._store.put(name, content))
+        self.undisturbed = False
 
     def append_foreign(self, name: str = NAME) -> None:
         """Somebody else appends to a blob, once."""
@@ -325,7 +392,7 @@ class World:
         self._see()
         if any(store.late for store in self._with_late):
             self._seen_late |= self._seen
-        blobs = self.blobs()
+        blobs = [blob for blob in self.blobs() if blob.properties.blob_type == "append"]
         groups = self._check_growth(blobs)
         self._check_acknowledged(blobs)
         self._check_complete(blobs)
@@ -333,7 +400,7 @@ class World:
         if self.undisturbed:
             strange = [blob.name for blob in blobs if blob.name != NAME and blob.marks.reason != "limit"]
             assert not strange, f"nothing but faults happened, and there are {strange}"
-        self._seen = {b""}
+        self._seen = set(self._left)
         self._see()
 
     def _check_growth(self, blobs: list[StoredPart]) -> dict[Key, bytes]:
@@ -344,7 +411,7 @@ class World:
             longest = max(copies, key=len)
             if key in self._spoilt:
                 for content in copies:
-                    ours, foreign, after = content.partition(FOREIGN)
+                    _, foreign, after = content.partition(FOREIGN)
                     assert not foreign or not after.replace(FOREIGN, b""), f"{key}: we wrote behind a stranger"
             else:
                 assert FOREIGN not in longest, f"{key} has a stranger's bytes"
@@ -478,6 +545,11 @@ class World:
         self._shadow = None
         self._see()
 
+    def _leave_behind(self) -> None:
+        if self._shadow is not None:
+            self._left.add(self._shadow)
+            self._seen.add(self._shadow)
+
     def _see(self) -> None:
         self._seen.add(self.text)
         if self._shadow is not None:
@@ -499,4 +571,4 @@ class World:
 
 
 def _read_all(descriptor: int) -> bytes:
-    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    return read_at(descriptor, os.fstat(descriptor).st_size, 0)

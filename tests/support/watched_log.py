@@ -164,7 +164,8 @@ class WatchedLog:
         self._check_pages(_generations(parts))
 
     def _check_pages(self, generations: list[bytes]) -> None:
-        pages = iter([*self._pages, self.path.read_bytes() if self.path.is_file() else b""])
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        pages = iter([*self._pages, content])  # in this order: a page is turned before the file changes
         for generation in generations:
             assert any(page.startswith(generation) for page in pages), (
                 f"{len(generation)} bytes ({generation[:40]!r}...) that are not the beginning of the file"
