@@ -29,6 +29,9 @@ _MOST_IN_FLIGHT = 4
 """Unanswered appends that are remembered; more than one differ only if the file was written anew behind the offset."""
 
 
+_NO_MORE_BLOCKS = "BlockCountExceedsLimit"
+
+
 class LogPart:
     """One blob of a log, written by one writer, which `marks.attempt` tells from any other.
 
@@ -122,6 +125,10 @@ class LogPart:
             if self._known().etag == properties.etag:
                 raise  # nothing happened to the blob: trying again is for later
             return
+        except StoreError as error:
+            if error.code == _NO_MORE_BLOCKS:
+                self.blocks = MAX_BLOCKS  # somebody else's appends count as well
+            raise
         self._confirm(data, replace(properties, etag=written.etag, last_modified=written.last_modified))
 
     async def settle(self) -> None:

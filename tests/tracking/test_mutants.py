@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, cast
 import pytest
 
 from batch_outputs import log_part, stored
+from batch_outputs.errors import StoreError
 from batch_outputs.log_chain import LogChain
 from batch_outputs.log_part import LogPart
 from batch_outputs.names import beside
@@ -401,6 +402,22 @@ def more_rounds_than_a_blob_takes_blocks(world: World) -> None:
     assert world.read() == world.text
 
 
+@history
+def a_limit_that_comes_sooner_than_counted(world: World) -> None:
+    """A part that the service has closed is gone on from, though fewer blocks were counted."""
+    writer = world.start()
+    for _ in range(BLOCK_LIMIT):
+        writer.log.chain._opened()[1].blocks = 0
+        world.write()
+        assert world.flush(writer) is None
+    world.write()
+    assert isinstance(world.flush(writer), StoreError)
+    assert world.flush(writer) is None
+    world.settle(writer)
+    assert world.read() == world.text
+    assert world.read(beside(NAME, "part-2"))
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A rule taken out: in the source of `method`, `rule` becomes `instead`; `caught_by` names a history."""
@@ -562,6 +579,11 @@ MUTANTS = [
         "what has a part's name is set aside",
         "a_name_that_looks_like_a_part",
         *(LogChain, "_clear_for", "if theirs.log is None or theirs.part != part.marks.part:", "if False:"),
+    ),
+    Mutant(
+        "refusal of more blocks not understood",
+        "a_limit_that_comes_sooner_than_counted",
+        *(LogPart, "append", "if error.code == _NO_MORE_BLOCKS:", "if False:"),
     ),
     Mutant(
         "limit of blocks ignored",
