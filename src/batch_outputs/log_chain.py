@@ -235,10 +235,7 @@ class LogChain:
     async def _begin_part(self) -> None:
         """End the part that is written to, and begin the next, for the pending reason."""
         first, part = self._opened()
-        if part is first:
-            await part.finish(complete=False)
-        else:
-            await part.finish(complete=True)
+        await part.finish(complete=part is not first)  # the first says so of the whole log
         number = part.marks.part + 1
         base = part.end if self._pending == "limit" else 0
         marks = replace(self._marks, part=number, base=base, reason=self._pending)
@@ -388,7 +385,6 @@ class LogChain:
 
     def _leave_the_name(self) -> None:
         self.blob_name = beside(self.blob_name, f"attempt-{self._marks.attempt}")
-        self._part = None
         self._begin_afresh()
 
     def _begin_afresh(self) -> None:

@@ -102,6 +102,18 @@ def where_options(
     return decorate
 
 
+def flush_interval_option(what: str, default: float) -> Callable[[F], F]:
+    """Give a command the option `--flush-interval`, for the `what` that it saves as they grow."""
+    return click.option(
+        "--flush-interval",
+        type=click.FloatRange(min=0, min_open=True),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help=f"How often the {what} are saved.",
+    )
+
+
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a command's asynchronous part, with the library's warnings as sentences of ours; Ctrl-C ends it in time."""
     import asyncio  # not for --help

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_outputs.cli.options import Where, where_options
+from batch_outputs.cli.options import Where, flush_interval_option, where_options
 from batch_outputs.cli.talk import counted, say, say_where, sentences, size_text
 from batch_outputs.runner.plan import FLUSH_INTERVAL, FLUSH_TIMEOUT, RunPlan
 from batch_outputs.runner.program import CannotStartError, Program
@@ -29,14 +29,7 @@ NOT_SAVED = 125
 @click.option(
     "--save", "saves", multiple=True, metavar="[KIND=]PATTERN", help="Save matching files when the program has ended."
 )
-@click.option(
-    "--flush-interval",
-    type=click.FloatRange(min=0, min_open=True),
-    default=FLUSH_INTERVAL,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often the streams are saved.",
-)
+@flush_interval_option("streams", FLUSH_INTERVAL)
 @click.option(
     "--flush-timeout",
     type=click.FloatRange(min=0),

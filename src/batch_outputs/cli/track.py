@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import click
 
-from batch_outputs.cli.options import Where, not_empty, where_options
+from batch_outputs.cli.options import Where, flush_interval_option, not_empty, where_options
 from batch_outputs.cli.talk import counted, say, say_where, sentences, size_text
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import InvalidNameError
@@ -47,14 +47,7 @@ _FLUSH_TIMEOUT_IN_A_HURRY = 5.0
 )
 @click.option("--as", "name", metavar="NAME", callback=not_empty, help="The name to save one file under.")
 @click.option("--per-node", is_flag=True, help="Save below the node's id, if the task runs on several nodes.")
-@click.option(
-    "--flush-interval",
-    type=click.FloatRange(min=0, min_open=True),
-    default=FLUSH_INTERVAL,
-    show_default=True,
-    metavar="SECONDS",
-    help="How often the files are saved.",
-)
+@flush_interval_option("files", FLUSH_INTERVAL)
 @click.option(
     "--flush-timeout",
     type=click.FloatRange(min=0),
