@@ -1,4 +1,4 @@
-"""Opening, reading and recognising local files, alike on Linux and Windows.
+"""Opening, reading, locking and recognising local files, alike on Linux and Windows.
 
 What the two systems do differently about open files stands here and nowhere else. Files are opened so that nobody is
 kept from writing, renaming or deleting them meanwhile; on Windows that has to be asked for.
@@ -65,7 +65,24 @@ if sys.platform == "win32":
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, length)
 
+    def try_lock(path: str) -> int | None:
+        """Take the lock file at `path`, made if need be; its descriptor, which holds the lock while it is open.
+
+        None if somebody else holds it. The system gives a lock back when its process dies; children do not inherit it.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_BINARY | os.O_NOINHERIT, 0o600)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
 else:
+    import fcntl
 
     def open_shared(path: str | os.PathLike[str]) -> int:
         """Open a file for reading and return its descriptor; others may write, rename and delete it meanwhile.
@@ -79,3 +96,19 @@ else:
     def read_at(descriptor: int, length: int, offset: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer at the end of the file."""
         return os.pread(descriptor, length, offset)
+
+    def try_lock(path: str) -> int | None:
+        """Take the lock file at `path`, made if need be; its descriptor, which holds the lock while it is open.
+
+        None if somebody else holds it. The system gives a lock back when its process dies; children do not inherit it.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor

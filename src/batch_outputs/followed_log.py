@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _BLOCKS_FOR_SIZE = 8000
 _LOOK = 0.25
 _REFUSALS_AT_THE_END = 3
 _LONGEST_SLEEP = 5.0
+_IN_A_HURRY = 1.0
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 
@@ -72,8 +74,17 @@ class FollowedLog:
         flush_interval: float,
         on_error: Callable[[TrackingError], object] | None = None,
         clock: Clock | None = None,
+        own_only: bool = False,
     ) -> None:
-        self.chain = LogChain(store, blob_name, GrowingFile(path), marks, content_type=content_type, note=self._noticed)
+        self.chain = LogChain(
+            store,
+            blob_name,
+            GrowingFile(path),
+            marks,
+            content_type=content_type,
+            noticed=self._noticed,
+            own_only=own_only,
+        )
         self.exit_code: int | None = None
         self.flush_timeout = FLUSH_TIMEOUT
         self._path = path
@@ -85,6 +96,9 @@ class FollowedLog:
         self._began = self._clock.now()
         self._failures = 0
         self._not_before = self._began  # by the service's own word
+        self._deadline = math.inf
+        self._hurried = False
+        self._notice: str | None = None
         self._last_error: BatchOutputsError | None = None
         self._ended = False
         self._over = asyncio.Event()
@@ -94,9 +108,21 @@ class FollowedLog:
         # The first round of each of a thousand tasks comes at another moment of the interval.
         self._next_round = self._began + flush_interval * _jitter(0.5)
 
+    def end_within(self, seconds: float) -> None:
+        """From now on the end may take at most so long, even while bytes move. Call it from anywhere."""
+        self._deadline = min(self._deadline, self._clock.now() + seconds)
+
+    def hurry(self, notice: str | None = None) -> None:
+        """Save now, and every second from now on; mark the log with what was announced. Call it from anywhere."""
+        self._notice = notice or self._notice
+        self._hurried = True
+        self._next_round = max(self._clock.now(), self._not_before)
+
     @property
     def interval(self) -> float:
-        """Seconds between rounds: as asked, but at least age/4000."""
+        """Seconds between rounds: as asked, but at least age/4000; one in a hurry."""
+        if self._hurried:
+            return min(self._asked_interval, _IN_A_HURRY)
         return max(self._asked_interval, (self._clock.now() - self._began) / _BLOCKS_FOR_TIME)
 
     @property
@@ -135,17 +161,31 @@ class FollowedLog:
         """Save what the file holds now."""
         async with self._one_round:
             await self.chain.advance(final=self._ended)
+            await self._mark_notice()
             self._failures = 0
             self._last_error = None
             # Rounds begin at a look; the last one within the interval, and not the first behind it.
             self._next_round = self._clock.now() + max(0.0, self.interval * _jitter(0.9) - _LOOK)
 
+    async def _mark_notice(self) -> None:
+        if self._notice is None:
+            return
+        try:
+            await self.chain.note(self._notice)
+        except (StoreUnavailableError, BlobChangedError) as error:
+            logger.debug("The mark on %s is left to the next round: %s", self.chain.blob_name, error)
+            return
+        except BatchOutputsError as error:
+            logger.warning("%s cannot be marked with %s: %s", self.chain.blob_name, self._notice, error)
+        self._notice = None
+
     def is_out_of_time(self) -> bool:
-        """Whether the end has made no progress for `flush_timeout` seconds; whoever sees that may cancel it."""
+        """Whether the end has had its time, as by `_time_left`; whoever sees that may cancel it."""
         return self._time_left() <= 0
 
     async def end(self, settle: float = 0.0) -> None:
-        """Save the rest and mark the log complete; give up after `flush_timeout` seconds without progress.
+        """Save the rest and mark the log complete; give up after `flush_timeout` seconds without progress, or when what
+        `end_within` allows is over.
 
         A request that hangs may take longer than that; then it has to be cancelled.
         """
@@ -227,14 +267,15 @@ class FollowedLog:
 
     def _time_left(self) -> float:
         """Seconds until the end gives up, if no byte is saved meanwhile."""
+        in_all = self._deadline - self._clock.now()
         if self._progress is None:
-            return self.flush_timeout
+            return min(self.flush_timeout, in_all)
         saved, moved = self._progress
         if self.chain.bytes_saved != saved:
             moved = self._clock.now()
             self._progress = (self.chain.bytes_saved, moved)
         # Asked for each time: who is told to hurry lowers it meanwhile.
-        return moved + self.flush_timeout - self._clock.now()
+        return min(moved + self.flush_timeout - self._clock.now(), in_all)
 
     async def _try_to_finish(self) -> bool:
         """True when there is nothing more to be done: all is saved, and marked complete or not to be marked."""

@@ -54,8 +54,9 @@ class _ChangedError(Exception):
 class LogChain:
     """Writes a growing file to storage under `blob_name`, going on in parts where it must.
 
-    `note` is called with an error that says what was noticed about the file. Methods raise `StoreError` and
-    `SourceError`; after any of these the next call finds out where things stand and goes on.
+    `noticed` is called with an error that says what was noticed about the file. With `own_only` it goes on behind a log
+    only if that was written under the same `attempt`. Methods raise `StoreError` and `SourceError`; after any of these
+    the next call finds out where things stand and goes on.
     """
 
     def __init__(
@@ -66,14 +67,16 @@ class LogChain:
         marks: LogMarks,
         *,
         content_type: str,
-        note: Callable[[SourceError], None],
+        noticed: Callable[[SourceError], None],
+        own_only: bool = False,
     ) -> None:
         self.blob_name = blob_name
         self.file = file
         self._store = store
         self._marks = replace(marks, log=secrets.token_hex(8))
         self._content_type = content_type
-        self._note = note
+        self._noticed = noticed
+        self._own_only = own_only
         self._first: LogPart | None = None
         self._part: LogPart | None = None
         self._pending: Reason | None = None
@@ -151,6 +154,11 @@ class LogChain:
             await self._give_up_the_name(error)
         return True
 
+    async def note(self, notice: str) -> None:
+        """Mark the log with what has been announced for its node."""
+        await self.open()
+        await self._opened()[0].note(notice)
+
     async def _advance(self, *, final: bool) -> None:
         _, part = self._opened()
         await part.settle()
@@ -224,7 +232,7 @@ class LogChain:
         self._pending = reason
         _, part = self._opened()
         if reason != "limit":
-            self._note(
+            self._noticed(
                 SourceError(
                     f"{self.file.path} {SENTENCES[reason]} after {part.end:,} of its bytes had been saved; they stay "
                     f"in {part.blob_name}, and the log goes on in its next part.",
@@ -295,6 +303,8 @@ class LogChain:
         marks = [LogMarks.from_metadata(part.metadata) for part in chain]
         if marks[0].exit_code is not None:
             return False  # its program has ended: what writes the same again is another attempt
+        if self._own_only and marks[0].attempt != self._marks.attempt:
+            return False  # another program may have begun with the same words
         self._forget()  # an earlier try may have come half way
         newest = max(index for index, mark in enumerate(marks) if mark.base == 0)
         if newest > 0 and not chain[newest].size:
@@ -308,7 +318,9 @@ class LogChain:
             if not await self._begins_with(properties, mark.base, hashed):
                 self._forget()
                 return False
-        mine = replace(self._marks, log=marks[0].log or self._marks.log, started=marks[0].started)
+        mine = replace(
+            self._marks, log=marks[0].log or self._marks.log, started=marks[0].started, notice=marks[0].notice
+        )
         first = last = await self._take_over(chain[0], mine, hashed if len(chain) == 1 else None)
         if len(chain) > 1:
             last = await self._take_over(chain[-1], mine, hashed)

@@ -162,6 +162,12 @@ class LogPart:
         except BlobNotFoundError as error:
             raise self._lost(f"{self.blob_name} was deleted while it was written.") from error
 
+    async def note(self, notice: str) -> None:
+        """Add to the marks that the node's end has been announced."""
+        await self.settle()
+        self.marks = replace(self.marks, notice=notice)
+        await self._mark(replace(LogMarks.from_metadata(self._known().metadata), notice=notice))
+
     async def _mark(self, marks: LogMarks) -> None:
         known = self._known()
         metadata = marks.among(known.metadata)

@@ -22,7 +22,8 @@ class LogMarks:
     that all parts of one log share. `started` is the UTC time of its creation (ISO 8601). `part` counts from 1, `base`
     is the offset in the file at which the part begins, `reason` why it was begun. `length` and `sha256` (hex) speak of
     the blob's whole content and stand only on a finished part; `parts` on a finished log's first says how many there
-    are. `exit_code` stands only where a program's end finished the log.
+    are. `exit_code` stands only where a program's end finished the log, `notice` only where the end of the node had
+    been announced while it was written (`Preempt`, for example).
     """
 
     attempt: str | None = None
@@ -37,6 +38,7 @@ class LogMarks:
     sha256: str | None = None
     parts: int = 1
     exit_code: int | None = None
+    notice: str | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
@@ -61,6 +63,7 @@ class LogMarks:
             sha256=found.get("sha256"),
             parts=number("parts") or 1,
             exit_code=number("exit_code"),
+            notice=found.get("notice"),
         )
 
     def metadata(self) -> dict[str, str]:
@@ -78,6 +81,7 @@ class LogMarks:
             "sha256": self.sha256,
             "parts": str(self.parts) if self.parts > 1 else None,
             "exit_code": None if self.exit_code is None else str(self.exit_code),
+            "notice": self.notice,
         }
         return {name: value for name, value in marks.items() if value is not None}
 

@@ -182,6 +182,22 @@ def name_from_source(
     )
 
 
+def name_at(path: str, below: str | None) -> str:
+    """The output name by an upload rule with a `path`, as the Batch service is understood to give it.
+
+    For a plain file (`below` is None) the path is the whole name. For what a pattern or folder leads to it is a virtual
+    folder, and `below`, the way from the folder before the pattern's first wildcard, follows. The service's
+    documentation says so; it was not verified against the service.
+
+    Raises:
+        InvalidNameError: the name cannot be used.
+    """
+    if below is None:
+        return output_name(path)
+    folder = path.rstrip("/")
+    return output_name(f"{folder}/{below}" if folder else below)
+
+
 def is_task_id(text: str) -> bool:
     """Whether a text can lead a blob name as a task's id."""
     return can_be_folder(text) and not text.startswith("$") and text not in {".", ".."}

@@ -170,6 +170,7 @@ class OutputStorage:
         kind: OutputKind | str,
         *patterns: str | os.PathLike[str],
         base: str | os.PathLike[str] | None = None,
+        name: str | None = None,
         on_progress: Callable[[SaveProgress], object] | None = None,
     ) -> list[OutputFileReference]:
         """Save many files at once: files, folders (all files below) and patterns.
@@ -179,6 +180,8 @@ class OutputStorage:
             patterns: Paths, or patterns by the rules of Batch's upload rules: `*`, `**`, `?`, `[abc]`, `[!abc]`.
             base: The folder that `patterns` and names are relative to. By default the current directory, and names as
                 `save` gives them.
+            name: As the `path` of an upload rule: the whole name for the path of one file, and a folder below the kind
+                for what a folder or pattern leads to, which is named relative to the folder before the first wildcard.
             on_progress: Called with a `SaveProgress` as each file is stored.
 
         Raises:
@@ -192,7 +195,7 @@ class OutputStorage:
             self._environment.task_dir,
             skip=self._container.folder,
         )
-        sources, refused = await to_thread.run_sync(find_sources, patterns, folders, os.environ)
+        sources, refused = await to_thread.run_sync(find_sources, patterns, folders, os.environ, name)
         done: list[OutputFileReference] = []
         size = 0
 
@@ -224,6 +227,7 @@ class OutputStorage:
         flush_interval: float = 60.0,
         settle: float | None = None,
         per_node: bool | None = None,
+        attempt: str | None = None,
         on_error: Callable[[TrackingError], object] | None = None,
     ) -> AbstractAsyncContextManager[TrackedSave]:
         """Save a file that still grows, such as a log, while the block runs.
@@ -244,6 +248,9 @@ class OutputStorage:
                 for the task's own `stdout.txt` and `stderr.txt`, which the node writes with delay, and 0 for others.
             per_node: Store it below the node's id, for tasks that run on several nodes under one id. By default only in
                 subtasks of a multi-instance task.
+            attempt: An id of your own for whoever writes the file (letters and digits). A log of that name that was
+                written under another id is kept aside, whatever it holds. By default the log goes on if the file begins
+                with it.
             on_error: Called with a `TrackingError` for each failed round; the next round tries again.
 
         Raises:
@@ -271,6 +278,7 @@ class OutputStorage:
             settle=settle,
             environment=self._environment,
             on_error=on_error,
+            attempt=attempt,
             owner=threading.current_thread(),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Self
 
@@ -18,8 +18,8 @@ class OutputFileReference:
     """One output of a task or job in storage.
 
     Made by saving, listing or `get_output`; the latter asks for nothing, so that `size`, `last_modified`,
-    `content_type` and `complete` are None until `refresh()`. A reference is of use as long as the storage that gave it
-    is open.
+    `content_type`, `complete` and `metadata` are None until `refresh()`. A reference is of use as long as the storage
+    that gave it is open.
     """
 
     def __init__(
@@ -81,6 +81,11 @@ class OutputFileReference:
     def complete(self) -> bool | None:
         """Whether it is whole: True for a file; for a log only once its tracked save has ended well."""
         return self._stored.complete if self._stored else None
+
+    @property
+    def metadata(self) -> Mapping[str, str] | None:
+        """What is kept with it, when last looked at; a log's marks stand there too."""
+        return self._stored.first.metadata if self._stored else None
 
     async def refresh(self) -> Self:
         """Look at the blob again and return this reference.

@@ -7,6 +7,7 @@ Environment variables are expanded first: `$VAR` on Linux, `%VAR%` on Windows. `
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ class Pattern:
     def matches(self, path: Sequence[str]) -> bool:
         """Whether a file matches, its path given as segments below `base`."""
         return self._match(tuple(path), self.segments, partly=False)
+
+    def matches_name(self, name: str) -> bool:
+        """Whether a file matches, its name given with `/` and relative to where the pattern is."""
+        base = posixpath.normpath(self.base) if self.base else ""
+        below = "" if base in {"", "."} else f"{base}/"
+        return name.startswith(below) and self.matches(name.removeprefix(below).split("/"))
 
     def may_match_below(self, folder: Sequence[str]) -> bool:
         """Whether a file in or below this folder (segments below `base`) could match."""

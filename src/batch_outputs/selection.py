@@ -101,5 +101,4 @@ def _matches(pattern: Pattern, name: str) -> bool:
     if pattern.is_literal:
         base = pattern.base.rstrip("/")
         return name == base or name.startswith(f"{base}/")
-    base = f"{pattern.base}/" if pattern.base else ""
-    return name.startswith(base) and pattern.matches(name.removeprefix(base).split("/"))
+    return pattern.matches_name(name)

@@ -43,6 +43,9 @@ EMBEDDED_TASK = "task"
 CONTAINER_URL = "BATCH_OUTPUTS_CONTAINER_URL"
 ACCOUNT_URL = "BATCH_OUTPUTS_ACCOUNT_URL"
 
+METADATA_URL = "BATCH_OUTPUTS_METADATA_URL"
+_INSTANCE_METADATA = "http://169.254.169.254"
+
 WHAT_TO_SET = (
     f"set {CONTAINER_URL} (a container's URL, with or without a SAS), {ACCOUNT_URL} (an account's URL), "
     "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN"
@@ -125,6 +128,22 @@ def current_folder() -> str:
         return os.getcwd()
     except OSError:
         raise ConfigurationError("The current directory does not exist any more; change to another one.") from None
+
+
+def metadata_url(environ: Mapping[str, str] | None = None) -> str:
+    """Where the node's instance metadata service answers, which announces the end of a node; no `/` at the end.
+
+    Raises:
+        ConfigurationError: `BATCH_OUTPUTS_METADATA_URL` is not a plain http URL.
+    """
+    url = (os.environ if environ is None else environ).get(METADATA_URL) or _INSTANCE_METADATA
+    parts = _split(url, METADATA_URL)
+    if parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{METADATA_URL} is {shown(url)}; give http://HOST[:PORT], or leave it out for the node's own service.",
+            variable=METADATA_URL,
+        )
+    return url.rstrip("/")
 
 
 def read_url_file(path: str) -> str:

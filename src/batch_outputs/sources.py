@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from batch_outputs.errors import BatchOutputsError, InvalidNameError, SourceError, SourceNotFoundError
-from batch_outputs.names import is_text, name_from_source, output_name
+from batch_outputs.names import is_text, name_at, name_from_source, output_name
 from batch_outputs.patterns import Pattern, has_wildcard
 
 OWN_FOLDER = ".batch-outputs"
@@ -61,13 +61,16 @@ class Folders:
 
 
 def find_sources(
-    specifications: Sequence[str | os.PathLike[str]], folders: Folders, environ: Mapping[str, str]
+    specifications: Sequence[str | os.PathLike[str]],
+    folders: Folders,
+    environ: Mapping[str, str],
+    wanted: str | None = None,
 ) -> tuple[list[Source], list[BatchOutputsError]]:
     """The files meant, in order and each once; and an error for each specification that leads to none, each folder that
     cannot be read, and each file whose name is not text.
 
     A path that exists is that file, or all files below that folder (dotfiles too); anything else with a wildcard is a
-    pattern.
+    pattern. `wanted` is the name of a single file, and the folder in which many are named, as `name_at` says.
 
     Raises:
         InvalidNameError: a specification gives no names, or two files would get the same.
@@ -78,11 +81,12 @@ def find_sources(
         text = os.fspath(specification)
         problems: list[BatchOutputsError] = []
         sources: list[Source] = []
-        for path in _files(text, folders, environ, problems.append):
+        for found_at in _files(text, folders, environ, problems.append):
             try:
-                sources.append(Source(folders.locate(path), folders.name(path)))
+                name = folders.name(found_at.path) if wanted is None else name_at(wanted, found_at.below)
+                sources.append(Source(folders.locate(found_at.path), name))
             except InvalidNameError as error:
-                if is_text(path):
+                if is_text(found_at.path):
                     raise
                 problems.append(error)  # of this one file: the others have names
         failed += problems if sources or problems else [nothing_found(text)]
@@ -106,14 +110,22 @@ def nothing_found(specification: str) -> SourceNotFoundError:
     return SourceNotFoundError(f"There is no file {specification}; check the path.", path=specification)
 
 
-def _files(specification: str, folders: Folders, environ: Mapping[str, str], unreadable: Report) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file at `path`; `below` is the way to it from the folder before the first wildcard, None for a plain path."""
+
+    path: str
+    below: str | None
+
+
+def _files(specification: str, folders: Folders, environ: Mapping[str, str], unreadable: Report) -> Iterator[_Found]:
     located = folders.locate(specification)
     if os.path.isdir(located):
         for segments in _walk(located, Pattern("", ("**",)), folders.skip, unreadable, hidden=True):
-            yield os.path.join(specification, *segments)
+            yield _Found(os.path.join(specification, *segments), "/".join(segments))
         return
     if os.path.lexists(located):
-        yield specification
+        yield _Found(specification, None)
         return
     pattern = Pattern.parse(specification, environ=environ, windows=_WINDOWS)
     if pattern.is_literal:
@@ -122,7 +134,7 @@ def _files(specification: str, folders: Folders, environ: Mapping[str, str], unr
         return
     top = folders.locate(pattern.base) or os.curdir
     for segments in _walk(top, pattern, folders.skip, unreadable, hidden=False):
-        yield os.path.join(pattern.base, *segments)
+        yield _Found(os.path.join(pattern.base, *segments), "/".join(segments))
 
 
 def _walk(

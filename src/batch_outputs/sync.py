@@ -185,6 +185,11 @@ class OutputFileReference:
     def complete(self) -> bool | None:
         return self._reference.complete
 
+    @property
+    @_like(async_outputs.OutputFileReference.metadata)
+    def metadata(self) -> Mapping[str, str] | None:
+        return self._reference.metadata
+
     @_like(async_outputs.OutputFileReference.refresh)
     def refresh(self) -> Self:
         _run(self._reference.refresh())
@@ -237,6 +242,14 @@ class TrackedSave:
     @flush_timeout.setter
     def flush_timeout(self, seconds: float) -> None:
         self._tracked.flush_timeout = seconds
+
+    @_like(async_tracking.TrackedSave.end_within)
+    def end_within(self, seconds: float) -> None:
+        self._tracked.end_within(seconds)
+
+    @_like(async_tracking.TrackedSave.hurry)
+    def hurry(self, notice: str | None = None) -> None:
+        self._tracked.hurry(notice)
 
     @_like(async_tracking.TrackedSave.flush)
     def flush(self) -> None:
@@ -380,6 +393,7 @@ class _OutputStorage(Generic[Storage]):
         kind: OutputKind | str,
         *patterns: str | os.PathLike[str],
         base: str | os.PathLike[str] | None = None,
+        name: str | None = None,
         on_progress: Callable[[SaveProgress], object] | None = None,
     ) -> list[OutputFileReference]:
         def report(progress: output_storage.SaveProgress) -> None:
@@ -387,7 +401,7 @@ class _OutputStorage(Generic[Storage]):
                 output = OutputFileReference(progress.output)
                 on_progress(SaveProgress(output, progress.files, progress.total_files, progress.size))
 
-        saved = _run(self._storage.save_all(kind, *patterns, base=base, on_progress=report))
+        saved = _run(self._storage.save_all(kind, *patterns, base=base, name=name, on_progress=report))
         return [OutputFileReference(reference) for reference in saved]
 
     @_like(async_storage.TaskOutputStorage.save_tracked)
@@ -400,6 +414,7 @@ class _OutputStorage(Generic[Storage]):
         flush_interval: float = 60.0,
         settle: float | None = None,
         per_node: bool | None = None,
+        attempt: str | None = None,
         on_error: Callable[[TrackingError], object] | None = None,
     ) -> AbstractContextManager[TrackedSave]:
         manager = self._storage.save_tracked(
@@ -409,6 +424,7 @@ class _OutputStorage(Generic[Storage]):
             flush_interval=flush_interval,
             settle=settle,
             per_node=per_node,
+            attempt=attempt,
             on_error=on_error,
         )
 

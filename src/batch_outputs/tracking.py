@@ -70,6 +70,20 @@ class TrackedSave:
     def flush_timeout(self, seconds: float) -> None:
         self._log.flush_timeout = seconds
 
+    def end_within(self, seconds: float) -> None:
+        """From now on, leaving the block takes at most so long, even while bytes move; no limit unless set.
+
+        The least that was ever asked for counts.
+        """
+        self._log.end_within(seconds)
+
+    def hurry(self, notice: str | None = None) -> None:
+        """Begin to save at once, and from now on every second: the process or its node is about to end.
+
+        With a `notice`, such as `Preempt`, the log's metadata says what was announced (plain ASCII text).
+        """
+        self._log.hurry(notice)
+
     async def flush(self) -> None:
         """Save now what the file holds at this moment, and return when it is stored.
 
@@ -111,6 +125,7 @@ async def track_file(
     environment: TaskEnvironment,
     on_error: Callable[[TrackingError], object] | None,
     owner: threading.Thread,
+    attempt: str | None = None,
 ) -> AsyncIterator[TrackedSave]:
     """Keep the file at `path` stored as `blob_name` while the block runs; see `TaskOutputStorage.save_tracked`.
 
@@ -121,7 +136,9 @@ async def track_file(
     thread = LogThread.acquire()
     termination.hold()
     marks = LogMarks(
-        attempt=secrets.token_hex(8), node=environment.node_id, started=datetime.now(UTC).isoformat(timespec="seconds")
+        attempt=attempt or secrets.token_hex(8),
+        node=environment.node_id,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
     def make(store: Store) -> FollowedLog:
@@ -133,6 +150,7 @@ async def track_file(
             content_type=guess_content_type(blob_name),
             flush_interval=flush_interval,
             on_error=on_error,
+            own_only=attempt is not None,
         )
 
     try:

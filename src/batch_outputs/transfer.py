@@ -84,6 +84,20 @@ async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
     return stored
 
 
+def refuse_links(folder: str, path: str) -> None:
+    """A symbolic link below the folder, whoever put it there, must not lead a download out of it.
+
+    Raises:
+        TargetError: there is one on the way to `path`.
+    """
+    below = os.path.relpath(os.path.dirname(path) or os.curdir, folder or os.curdir)
+    place = folder
+    for component in below.split(os.sep):
+        place = os.path.join(place, component)
+        if component != os.curdir and os.path.islink(place):
+            raise TargetError(f"{place} is a symbolic link; remove it, or download to another folder.", path=path)
+
+
 async def for_each(
     items: Iterable[T], action: Callable[[T], Awaitable[R]], *, at_once: int = AT_ONCE
 ) -> list[R | Exception]:

@@ -43,10 +43,10 @@ def test_refused(desk: Desk, container: Container, own: int, options: list[str],
     assert done.out == "output\n"
     assert spooled(desk) == b"output\n"
     (spool,) = desk.folder.glob(".batch-outputs/*")
-    assert f"the program's output is kept in {spool}." in done.sentences
+    assert f"the program's output is kept in {spool}; batch-outputs resume saves it." in done.sentences
     ends = f"the program ended with {own}"
     verdict = ", and this run ends with 125, as not everything is saved" if expected != own else ""
-    assert done.sentences[-1] == f"saved 0 files (0 B) and 0 logs (0 B) of task t1; {ends}{verdict}."
+    assert done.summary == f"saved 0 files (0 B) and 0 logs (0 B) of task t1; {ends}{verdict}."
 
 
 def test_container_made_meanwhile(desk: Desk, container: Container) -> None:

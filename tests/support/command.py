@@ -44,6 +44,11 @@ class Done:
         return [line.removeprefix("batch-outputs: ") for line in self.err.splitlines()]
 
     @property
+    def summary(self) -> str:
+        """The last thing that the command said, without its times."""
+        return re.sub(r" (?:in|after) \d+\.\d s", "", self.sentences[-1])
+
+    @property
     def objects(self) -> list[dict[str, Any]]:
         """The objects of `--json`."""
         return [json.loads(line) for line in self.out.splitlines()]

@@ -8,6 +8,7 @@ import click
 
 _MODULES = {
     "run": "run",
+    "resume": "resume",
     "save": "save",
     "track": "track",
     "list": "listing",

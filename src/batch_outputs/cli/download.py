@@ -42,7 +42,7 @@ def download_command(patterns: tuple[str, ...], kind: str | None, folder: str, w
 async def _download(patterns: tuple[str, ...], kind: str | None, folder: str, where: Where) -> None:
     from batch_outputs.errors import BlobNotFoundError
     from batch_outputs.selection import check_task_has_outputs, select
-    from batch_outputs.transfer import for_each
+    from batch_outputs.transfer import for_each, refuse_links
 
     async with where.job_to_read() as job:
         wanted = [output async for output in select(job, task=where.task, kind=kind, patterns=patterns)]
@@ -63,7 +63,7 @@ async def _download(patterns: tuple[str, ...], kind: str | None, folder: str, wh
             async def fetch(item: tuple[str, OutputFileReference]) -> None:
                 nonlocal size
                 path, output = item
-                _refuse_links(folder, path)
+                refuse_links(folder, path)
                 length = await output.download(path)
                 size += length  # after the wait: others have added theirs meanwhile
                 bar.update(1)
@@ -115,13 +115,3 @@ def _same_on_disk(path: str) -> str:
     if sys.platform in {"win32", "darwin"}:
         return unicodedata.normalize("NFC", os.path.normcase(path)).casefold()
     return path
-
-
-def _refuse_links(folder: str, path: str) -> None:
-    """A symbolic link below the folder, whoever put it there, must not lead a download out of it."""
-    below = os.path.relpath(os.path.dirname(path) or os.curdir, folder or os.curdir)
-    place = folder
-    for component in below.split(os.sep):
-        place = os.path.join(place, component)
-        if component != os.curdir and os.path.islink(place):
-            raise TargetError(f"{place} is a symbolic link; remove it, or download to another folder.", path=path)

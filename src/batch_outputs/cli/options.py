@@ -114,6 +114,16 @@ def flush_interval_option(what: str, default: float) -> Callable[[F], F]:
     )
 
 
+def flush_timeout_option(command: F) -> F:
+    """Give a command the option `--flush-timeout`, for those that go on saving when it is time to end."""
+    return click.option(
+        "--flush-timeout",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="How long saving may take in the end.  [default: as long as bytes move; 20 after a signal]",
+    )(command)
+
+
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a command's asynchronous part, with the library's warnings as sentences of ours; Ctrl-C ends it in time."""
     import asyncio  # not for --help

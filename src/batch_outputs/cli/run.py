@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import signal
+import sys
+from dataclasses import replace
+from typing import Any
 
 import click
 
-from batch_outputs.cli.options import Where, flush_interval_option, where_options
-from batch_outputs.cli.talk import counted, say, say_where, sentences, size_text
-from batch_outputs.runner.plan import FLUSH_INTERVAL, FLUSH_TIMEOUT, RunPlan
-from batch_outputs.runner.program import CannotStartError, Program
-from batch_outputs.runner.spool import Spool
-from batch_outputs.settings import current_folder
+from batch_outputs.cli.options import Where, flush_interval_option, flush_timeout_option, not_empty, where_options
+from batch_outputs.cli.ordered import OrderedCommand, rules_in_order
+from batch_outputs.cli.wrapping import Wrapping
+from batch_outputs.runner.plan import FLUSH_INTERVAL, RunPlan
+from batch_outputs.runner.program import GRACE
+from batch_outputs.runner.rules import WHENS, CheckpointRule
+from batch_outputs.runner.spool import STREAMS
 
-if TYPE_CHECKING:
-    from batch_outputs.runner.attend import RunResult
 
-NOT_SAVED = 125
+def _signal(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    """The signal of a name such as `USR1` or `SIGUSR1`."""
+    if value is None:
+        return None
+    name = value.upper()
+    try:
+        return int(signal.Signals[name if name.startswith("SIG") else f"SIG{name}"])
+    except KeyError:
+        raise click.BadParameter(f"there is no signal {value}; name one such as TERM or USR1.") from None
 
 
 @click.command(
     "run",
+    cls=OrderedCommand,
     short_help="Run a program, keep its output and its files.",
     context_settings={"allow_interspersed_args": False},
 )
@@ -29,101 +40,124 @@ NOT_SAVED = 125
 @click.option(
     "--save", "saves", multiple=True, metavar="[KIND=]PATTERN", help="Save matching files when the program has ended."
 )
-@flush_interval_option("streams", FLUSH_INTERVAL)
 @click.option(
-    "--flush-timeout",
+    "--as",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="The name, or for a pattern the folder of names, for the --save before it.",
+)
+@click.option(
+    "--when",
+    "whens",
+    multiple=True,
+    type=click.Choice(WHENS),
+    help="After which end the --save before it is done.  [default: completion]",
+)
+@click.option("--require", "requires", count=True, help="If the --save before it matches no file, that is an error.")
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    metavar="[KIND=]PATTERN",
+    help="Save matching files each time they have changed.",
+)
+@click.option(
+    "--restore",
+    "restores",
+    multiple=True,
+    metavar="[KIND=]PATTERN",
+    help="Bring matching checkpoints back before the program starts.",
+)
+@click.option(
+    "--newest",
+    "newests",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the N newest files of the --restore before it.",
+)
+@click.option("--report", metavar="FILE", callback=not_empty, help="Write what came of it to a file, as JSON.")
+@flush_interval_option("streams", FLUSH_INTERVAL)
+@flush_timeout_option
+@click.option(
+    "--grace",
     type=click.FloatRange(min=0),
-    default=FLUSH_TIMEOUT,
+    default=GRACE,
     show_default=True,
     metavar="SECONDS",
-    help="How long to try at the end while nothing moves.",
+    help="Time for the program to end by itself when it is asked to.",
 )
 @click.option("--best-effort", is_flag=True, help="Return 0 for a program that did, even if something was not saved.")
+@click.option("--per-node", is_flag=True, help="Save logs below the node's id, if the task runs on several nodes.")
+@click.option(
+    "--stdout", type=click.Choice(["log", "direct"]), default="log", show_default=True, help="direct: not saved."
+)
+@click.option(
+    "--stderr", type=click.Choice(["log", "direct"]), default="log", show_default=True, help="direct: not saved."
+)
+@click.option("--spool", metavar="DIR", callback=not_empty, help="Where output waits.  [default: working directory]")
+@click.option(
+    "--watch-preemption/--no-watch-preemption",
+    default=None,
+    help="Listen for the end of the node.  [default: on spot nodes]",
+)
+@click.option(
+    "--preempt-signal",
+    metavar="NAME",
+    callback=_signal,
+    help="Send this to the program when the node is to end.",
+)
 @where_options()
+@click.pass_context
 def run_command(
+    context: click.Context,
+    /,
     command: tuple[str, ...],
-    saves: tuple[str, ...],
-    flush_interval: float,
-    flush_timeout: float,
+    stdout: str,
+    stderr: str,
+    report: str | None,
     best_effort: bool,
     where: Where,
+    **options: Any,
 ) -> int:
     """Run a program, keep its output and its files, and return its exit code.
 
     \b
     batch-outputs run -- python train.py
     batch-outputs run --save '*.mp4' --save 'TaskPreview=thumbs/**/*.png' -- ffmpeg -i in.mov out.mp4
+    batch-outputs run --save core --as crash/core --when failure -- python train.py
+    batch-outputs run --restore '*.ckpt' --checkpoint '*.ckpt' -- python train.py
 
     Its stdout and stderr come through as they are, and are saved as they grow: $TaskLog/stdout.txt and
-    $TaskLog/stderr.txt. Patterns follow the rules of Batch's upload rules; without a kind, files are TaskOutput.
+    $TaskLog/stderr.txt. Patterns follow the rules of Batch's upload rules; without a kind, files are TaskOutput, and
+    checkpoints TaskIntermediate.
 
     The exit code is the program's own; 128+n if signal n ended it; 126 if it is not executable; 127 if it was not
     found; 125 if the options are wrong or storage is not configured, and if the program ended with 0 but something
     could not be saved.
     """
     _keep_standard_descriptors()
-    plan = RunPlan.make(
-        command,
-        where.target(),
-        job=where.job,
-        task=where.task,
+    if sys.platform != "win32" and os.getpid() == 1:
+        from batch_outputs.runner.init_posix import serve_as_init
+
+        serve_as_init()
+    saves, restores = rules_in_order(context, options)
+    plan = replace(
+        RunPlan.make(command, where.target(), job=where.job, task=where.task),
         saves=saves,
-        flush_interval=flush_interval,
-        flush_timeout=flush_timeout,
-        best_effort=best_effort,
+        checkpoints=tuple(map(CheckpointRule.parse, options["checkpoints"])),
+        restores=restores,
+        direct=frozenset(stream for stream, how in zip(STREAMS, (stdout, stderr), strict=True) if how == "direct"),
+        per_node=options["per_node"] or None,
+        flush_interval=options["flush_interval"],
+        flush_timeout=options["flush_timeout"],
+        grace=options["grace"],
+        spool=options["spool"],
+        watch_preemption=options["watch_preemption"],
+        preempt_signal=options["preempt_signal"],
     )
-    spool = Spool.create(plan.environment.working_dir or current_folder())
-    program = Program()
-    try:
-        program.start(plan.command, spool)
-    except CannotStartError as error:
-        spool.remove()
-        say(str(error))
-        return error.exit_code
-    say_where(plan.location.place, embedded=plan.target.embedded)
-    try:
-        return _attend(plan, program, spool)
-    except Exception as error:
-        # Whatever breaks in us, the program is left to its end, which is what counts.
-        for sentence in sentences(error):
-            say(f"{sentence} The program runs on; its output is kept in {spool.folder}.")
-        return _our_code(program.wait(), plan)
-
-
-def _attend(plan: RunPlan, program: Program, spool: Spool) -> int:
-    import asyncio  # everything heavy comes after the program's start
-
-    from batch_outputs.cli.warnings import show_warnings
-    from batch_outputs.runner.attend import attend
-
-    show_warnings()
-    result = asyncio.run(attend(plan, program, spool))
-    code = _our_code(result.exit_code, plan) if result.failures else result.exit_code
-    _summarise(result, plan, spool, code)
-    return code
-
-
-def _our_code(exit_code: int, plan: RunPlan) -> int:
-    """What to return when something was not saved: a failure of the program's own is never hidden by ours."""
-    return NOT_SAVED if exit_code == 0 and not plan.best_effort else exit_code
-
-
-def _summarise(result: RunResult, plan: RunPlan, spool: Spool, code: int) -> None:
-    size = sum(output.size or 0 for output in result.saved)
-    logs = sum(log.size or 0 for log in result.logs)
-    for missing in result.unmatched:
-        say(str(missing))
-    # Both streams usually fail for one reason, which is said once.
-    for sentence in dict.fromkeys(sentence for failure in result.failures for sentence in sentences(failure)):
-        say(sentence)
-    if not result.all_logs_complete:
-        say(f"the program's output is kept in {spool.folder}.")
-    verdict = "" if code == result.exit_code else f", and this run ends with {code}, as not everything is saved"
-    files = f"{counted(len(result.saved), 'file')} ({size_text(size)}) and " if plan.rules else ""
-    say(
-        f"saved {files}{counted(len(result.logs), 'log')} ({size_text(logs)}) of task {plan.task_id}; "
-        f"the program ended with {result.exit_code}{verdict}."
-    )
+    return Wrapping(plan, report=report, best_effort=best_effort).run()
 
 
 def _keep_standard_descriptors() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
@@ -13,20 +12,17 @@ from urllib.parse import unquote
 
 import click
 
-from batch_outputs.cli.options import Where, flush_interval_option, not_empty, where_options
+from batch_outputs.cli.options import Where, flush_interval_option, flush_timeout_option, not_empty, where_options
 from batch_outputs.cli.talk import counted, say, say_where, sentences, size_text
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import InvalidNameError
 from batch_outputs.growing_file import GrowingFile
 from batch_outputs.kinds import kind_named
-from batch_outputs.runner.plan import FLUSH_INTERVAL, FLUSH_TIMEOUT, FLUSH_TIMEOUT_AFTER_SIGNAL
+from batch_outputs.runner.budget import Budget
+from batch_outputs.runner.plan import FLUSH_INTERVAL
+from batch_outputs.runner.process import ENDING, OtherProcess
 from batch_outputs.settings import carries_secret
 from batch_outputs.sources import Folders
-
-if sys.platform == "win32":
-    from batch_outputs.runner import process_windows as system
-else:
-    from batch_outputs.runner import process_posix as system
 
 if TYPE_CHECKING:
     from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
@@ -36,7 +32,6 @@ NOT_SAVED = 125
 
 _LOOK = 0.2
 """Seconds between two looks at what may end the tracking."""
-_FLUSH_TIMEOUT_IN_A_HURRY = 5.0
 
 
 @click.command("track", short_help="Save files as they grow.")
@@ -48,12 +43,7 @@ _FLUSH_TIMEOUT_IN_A_HURRY = 5.0
 @click.option("--as", "name", metavar="NAME", callback=not_empty, help="The name to save one file under.")
 @click.option("--per-node", is_flag=True, help="Save below the node's id, if the task runs on several nodes.")
 @flush_interval_option("files", FLUSH_INTERVAL)
-@click.option(
-    "--flush-timeout",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="How long to try at the end while nothing moves.  [default: 600; 20 after a signal]",
-)
+@flush_timeout_option
 @where_options()
 def track_command(
     paths: tuple[str, ...],
@@ -106,11 +96,10 @@ class _End:
     """What ends the tracking, and how long to try then."""
 
     def __init__(self, pid: int | None, flush_timeout: float | None) -> None:
-        self._process = None if pid is None else system.OtherProcess(pid)
-        self._flush_timeout = flush_timeout
+        self._process = None if pid is None else OtherProcess(pid)
+        self._budget = Budget(flush_timeout)
         self._signals = 0
-        self._tracked: list[TrackedSave] = []
-        for signum in system.ENDING:
+        for signum in ENDING:
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
 
@@ -124,20 +113,15 @@ class _End:
 
     def add(self, tracked: TrackedSave) -> None:
         """One more that is to be ended."""
-        self._tracked.append(tracked)
-        tracked.flush_timeout = self._patience()
+        self._budget.add(tracked)
 
-    def _patience(self) -> float:
-        if self._signals > 1:
-            return _FLUSH_TIMEOUT_IN_A_HURRY
-        if self._flush_timeout is not None:
-            return self._flush_timeout
-        return FLUSH_TIMEOUT_AFTER_SIGNAL if self._signals else FLUSH_TIMEOUT
+    def begin(self) -> None:
+        """It has come: from now on the time for saving counts."""
+        self._budget.begin()
 
     def _on_signal(self, _: int, __: FrameType | None) -> None:
         self._signals += 1
-        for tracked in self._tracked:
-            tracked.flush_timeout = min(tracked.flush_timeout, self._patience())
+        self._budget.asked_to_end(self._signals)
 
 
 def _named(paths: Sequence[str]) -> dict[str, str]:
@@ -188,6 +172,7 @@ async def _follow(save: AbstractAsyncContextManager[TrackedSave], end: _End) -> 
             end.add(tracked)
             while not end.has_come():  # noqa: ASYNC110 - another process's end raises no event
                 await asyncio.sleep(_LOOK)
+            end.begin()
     except Exception as error:
         for sentence in sentences(error):
             say(sentence)

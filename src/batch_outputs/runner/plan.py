@@ -3,62 +3,74 @@
 from __future__ import annotations
 
 import os
-import re
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import ConfigurationError, InvalidNameError
-from batch_outputs.kinds import OutputKind, TaskOutputKind, kind_named
+from batch_outputs.kinds import TaskOutputKind
 from batch_outputs.location import StoreLocation
-from batch_outputs.names import check_task_id, name_from_source
+from batch_outputs.names import OutputName, check_blob_name, check_task_id, name_at, name_from_source
 from batch_outputs.patterns import Pattern
-from batch_outputs.runner.program import Program
-from batch_outputs.settings import Target, current_folder
+from batch_outputs.runner.program import GRACE
+from batch_outputs.runner.rules import CheckpointRule, RestoreRule, SaveRule
+from batch_outputs.runner.spool import STREAMS
+from batch_outputs.settings import Target, current_folder, metadata_url
 
 FLUSH_INTERVAL = 15.0
-FLUSH_TIMEOUT = 600.0
-FLUSH_TIMEOUT_AFTER_SIGNAL = 20.0
 
-_RULE = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
-_KIND_ALONE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*=")
-
-
-@dataclass(frozen=True, slots=True)
-class SaveRule:
-    """Files to save when the program has ended: `[KIND=]PATTERN`."""
-
-    kind: OutputKind
-    pattern: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `[KIND=]PATTERN`; a pattern that itself begins like `word=` needs its kind written.
-
-        Raises:
-            ConfigurationError: kind or pattern is empty.
-        """
-        if rule := _RULE.fullmatch(text):
-            return cls(kind_named(rule[1]), rule[2])
-        if not text or text.startswith("=") or _KIND_ALONE.fullmatch(text):
-            raise ConfigurationError(f"--save {text!r} lacks a kind or a pattern; write it as PATTERN or KIND=PATTERN.")
-        return cls(TaskOutputKind.TASK_OUTPUT, text)
+_WINDOWS = os.name == "nt"
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """A program and where its outputs go."""
+    """A program, what is to be kept of it, and where that goes.
+
+    `direct` names streams that are the program's to write to as they are, and of which no log is kept. `per_node` says
+    whether logs are stored below the node's id (None: in subtasks of a multi-instance task). `watch_preemption` None
+    means on a spot node. Times are in seconds; `flush_timeout` None means as long as bytes move.
+    """
 
     command: tuple[str, ...]
     target: Target
     job_id: str | None
     task_id: str
     environment: TaskEnvironment
-    rules: tuple[SaveRule, ...] = ()
+    saves: tuple[SaveRule, ...] = ()
+    checkpoints: tuple[CheckpointRule, ...] = ()
+    restores: tuple[RestoreRule, ...] = ()
+    direct: frozenset[str] = frozenset()
+    per_node: bool | None = None
     flush_interval: float = FLUSH_INTERVAL
-    flush_timeout: float = FLUSH_TIMEOUT
+    flush_timeout: float | None = None
+    grace: float = GRACE
+    spool: str | None = None
+    watch_preemption: bool | None = None
+    preempt_signal: int | None = None
     best_effort: bool = False
+    attempt: str = field(default_factory=lambda: secrets.token_hex(8))
+    """The random id by which this run's logs are told from those of any other."""
+
+    def __post_init__(self) -> None:
+        """Check everything that can be checked without a request.
+
+        Raises:
+            ConfigurationError: job or task is not known, a node's id is needed and not known, or a pattern leads to
+                files that would have no name, or could not be brought back.
+            InvalidNameError: an id, kind or name cannot be used.
+        """
+        check_task_id(self.task_id)
+        _ = self.location, self.logs
+        for save in self.saves:
+            _check_names(save, self.environment)
+        for pattern, option in [
+            *((rule.pattern, "--checkpoint") for rule in self.checkpoints),
+            *((rule.pattern, "--restore") for rule in self.restores),
+        ]:
+            _check_inside(pattern, option)
+        metadata_url()
 
     @classmethod
     def make(
@@ -66,63 +78,78 @@ class RunPlan:
         command: Sequence[str],
         target: Target,
         *,
-        job: str | None,
-        task: str | None,
+        job: str | None = None,
+        task: str | None = None,
         environ: Mapping[str, str] | None = None,
-        saves: Sequence[str] = (),
-        flush_interval: float = FLUSH_INTERVAL,
-        flush_timeout: float = FLUSH_TIMEOUT,
-        best_effort: bool = False,
     ) -> Self:
-        """Check everything that can be checked without a request.
+        """The plan of a program, with the defaults; job and task are by default those of the environment.
 
         Raises:
-            ConfigurationError: job or task is not known, or a rule is malformed.
-            InvalidNameError: an id or kind cannot be used.
+            ConfigurationError: job or task is not known.
+            InvalidNameError: an id cannot be used.
         """
         environment = TaskEnvironment.from_environ(environ)
         # Away from a node the current directory is what a task's working directory is there.
-        working_dir = environment.working_dir or current_folder()
-        environment = replace(environment, working_dir=working_dir)
-        plan = cls(
-            tuple(command),
-            target,
-            job or environment.job_id,
-            check_task_id(target.task(task or environment.task_id)),
-            environment,
-            tuple(map(SaveRule.parse, saves)),
-            flush_interval,
-            flush_timeout,
-            best_effort,
-        )
-        _ = plan.location
-        for rule in plan.rules:
-            plan.check_named(rule)
-        return plan
-
-    def check_named(self, rule: SaveRule) -> None:
-        """Make sure, before the program has worked for hours, that files which match a rule will have names.
-
-        Raises:
-            ConfigurationError: the pattern is an absolute path outside the task's directories.
-        """
-        windows = os.name == "nt"
-        pattern = Pattern.parse(rule.pattern, environ=os.environ, windows=windows)
-        somewhere = pattern.base if pattern.is_literal else os.path.join(pattern.base, "file")
-        directories = self.environment.working_dir, self.environment.task_dir
-        try:
-            name_from_source(somewhere, working_dir=directories[0], task_dir=directories[1], windows=windows)
-        except InvalidNameError:
-            raise ConfigurationError(
-                f"--save {rule.pattern} lies outside the task's directories, so its files have no name in storage; "
-                "let the program write below its working directory."
-            ) from None
-
-    def patience(self, program: Program) -> float:
-        """Seconds without progress, from now on, after which saving is given up; fewer when we were asked to end."""
-        return min(self.flush_timeout, FLUSH_TIMEOUT_AFTER_SIGNAL) if program.asked_to_end else self.flush_timeout
+        environment = replace(environment, working_dir=environment.working_dir or current_folder())
+        task_id = target.task(task or environment.task_id)
+        return cls(tuple(command), target, job or environment.job_id, task_id, environment)
 
     @property
     def location(self) -> StoreLocation:
         """The container that outputs go to."""
         return self.target.location(self.job_id)
+
+    @property
+    def folder(self) -> str:
+        """Where the spool is made: a folder of its own, or the task's working directory."""
+        return self.spool or self.environment.working_dir or current_folder()
+
+    @property
+    def logs(self) -> dict[str, OutputName]:
+        """The output that each stream becomes, by the stream's file name."""
+        below = ""
+        if self.per_node or (self.per_node is None and self.environment.is_current_node_master is False):
+            if self.environment.node_id is None:
+                raise ConfigurationError(
+                    "Logs per node are wanted and AZ_BATCH_NODE_ID is not set; set it, or leave out --per-node.",
+                    variable="AZ_BATCH_NODE_ID",
+                )
+            below = f"{self.environment.node_id}/"
+        return {
+            stream: OutputName(self.task_id, TaskOutputKind.TASK_LOG, f"{below}{stream}")
+            for stream in STREAMS
+            if stream not in self.direct
+        }
+
+    @property
+    def watches_preemption(self) -> bool:
+        """Whether to listen for the end of the node."""
+        return self.environment.is_dedicated is False if self.watch_preemption is None else self.watch_preemption
+
+
+def _check_names(rule: SaveRule, environment: TaskEnvironment) -> None:
+    """Make sure, before the program has worked for hours, that files which match a rule will have names."""
+    pattern = Pattern.parse(rule.pattern, environ=os.environ, windows=_WINDOWS)
+    if rule.name is not None:
+        name = name_at(rule.name, None if pattern.is_literal else "file")
+        check_blob_name(OutputName("", rule.kind, name).blob_name)
+        return
+    somewhere = pattern.base if pattern.is_literal else os.path.join(pattern.base, "file")
+    directories = environment.working_dir, environment.task_dir
+    try:
+        name_from_source(somewhere, working_dir=directories[0], task_dir=directories[1], windows=_WINDOWS)
+    except InvalidNameError:
+        raise ConfigurationError(
+            f"--save {rule.pattern} lies outside the task's directories, so its files have no name in storage; "
+            "give them one (--as), or let the program write below its working directory."
+        ) from None
+
+
+def _check_inside(pattern_text: str, option: str) -> None:
+    """A checkpoint is brought back to where its name says, so it has to lie where its name says."""
+    base = Pattern.parse(pattern_text, environ=os.environ, windows=_WINDOWS).base
+    if os.path.isabs(base) or os.pardir in base.replace("\\", "/").split("/"):
+        raise ConfigurationError(
+            f"{option} {pattern_text} leads out of the working directory, and could not be brought back there; "
+            "write it relative to the working directory, without '..'."
+        )

@@ -1,4 +1,4 @@
-"""A program as a child process on Linux: its group, the signals passed on to it, its exit code."""
+"""Processes on Linux and its kin: started in a group of their own, signalled, waited for, recognised later."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 
 if sys.platform != "win32":
+    from batch_outputs.runner.terminal_posix import Terminal
+
     FORWARDED: tuple[signal.Signals, ...] = (
         signal.SIGTERM,
         signal.SIGINT,
@@ -19,40 +21,91 @@ if sys.platform != "win32":
         signal.SIGUSR2,
     )
 
-    def spawn(command: Sequence[str], stdout: int, stderr: int) -> subprocess.Popen[bytes]:
-        """Start a program in a process group of its own, so that a signal reaches all of it.
-
-        At a terminal it stays in ours: only the foreground group may read from a terminal, and Ctrl-C reaches it there.
-        """
-        return subprocess.Popen(  # noqa: S603 - running what the user names is the point
-            command, stdout=stdout, stderr=stderr, process_group=None if os.isatty(0) else 0
-        )
-
-    def forward(process: subprocess.Popen[bytes], signum: int) -> None:
-        """Pass a signal on to the program's group, unless the terminal has done so already."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) != os.getpgrp():
-                os.killpg(process.pid, signum)
-            elif signum not in {signal.SIGINT, signal.SIGQUIT}:
-                process.send_signal(signum)
-
-    def exit_code(returncode: int) -> int:
-        """The code a shell would report: 128 + n after death by signal n."""
-        return 128 - returncode if returncode < 0 else returncode
+    RESUMING: tuple[signal.Signals, ...] = (signal.SIGCONT,)
+    """What a process that was stopped is told to go on by."""
 
     ENDING: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
     """What a process is asked to end by."""
 
+    class Child:
+        """A program that was started here, in a process group of its own."""
+
+        def __init__(self, command: Sequence[str], stdout: int | None, stderr: int | None) -> None:
+            """Start it, with these descriptors or, for None, our own.
+
+            Raises:
+                OSError, ValueError: as `subprocess.Popen`.
+            """
+            self._terminal = Terminal.of_stdin()
+            self._process = subprocess.Popen(  # noqa: S603 - running what the user names is the point
+                command,
+                stdout=stdout,
+                stderr=stderr,
+                process_group=0,
+                # Only at a terminal: before its first instruction, the program may read from it and gets Ctrl-C.
+                preexec_fn=self._terminal.take if self._terminal else None,  # noqa: PLW1509
+            )
+            if self._terminal:
+                self._terminal.given_to(self._process.pid)
+
+        @property
+        def pid(self) -> int:
+            """Its process id, which is also its group's."""
+            return self._process.pid
+
+        def send(self, signum: int) -> None:
+            """Send a signal to all of its group."""
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signum)
+
+        def kill(self) -> None:
+            """Kill all of its group."""
+            self.send(signal.SIGKILL)
+
+        def resume(self) -> None:
+            """Let it go on, as we do after a SIGCONT."""
+            if self._terminal:
+                self._terminal.resume(self.pid)
+
+        def wait(self) -> int:
+            """Wait for its end; its exit code as a shell reports it: 128 + n after death by signal n.
+
+            At a terminal Ctrl-Z stops it and us, so that the shell is there again; `fg` and `bg` go on with both.
+            """
+            if self._terminal:
+                while self._process.returncode is None:
+                    _, status = os.waitpid(self.pid, os.WUNTRACED)
+                    if os.WIFSTOPPED(status):
+                        self._terminal.stop_with(self.pid)
+                    else:
+                        self._process.returncode = os.waitstatus_to_exitcode(status)
+                self._terminal.take_back(self.pid)
+            code = self._process.wait()
+            return 128 - code if code < 0 else code
+
+    def start_of(pid: int) -> str | None:
+        """A text that tells this process from every other that had or will have its number; None where none is known.
+
+        On Linux the boot and the time of the process's start since then.
+        """
+        told = _told_of(pid)
+        if told is None:
+            return None
+        with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()} {told[1].decode()}"
+        return told[1].decode()
+
     class OtherProcess:
-        """A process that is not our child.
+        """A process that is not our child; `started` is what `start_of` said of it, by default what it says now.
 
         Where the system tells when a process was started, as Linux does, a later one of the same number is not taken
         for it.
         """
 
-        def __init__(self, pid: int) -> None:
+        def __init__(self, pid: int, started: str | None = None) -> None:
             self._pid = pid
-            self._told = _told_of(pid)
+            self._started = started or start_of(pid)
 
         def has_ended(self) -> bool:
             """Whether it has ended, or never was; one that nobody has waited for yet has ended too."""
@@ -65,8 +118,7 @@ if sys.platform != "win32":
             now = _told_of(self._pid)
             if now is None:
                 return False
-            state, started = now
-            return state in {b"Z", b"X"} or (self._told is not None and started != self._told[1])
+            return now[0] in {b"Z", b"X"} or (self._started is not None and start_of(self._pid) != self._started)
 
     def _told_of(pid: int) -> tuple[bytes, bytes] | None:
         """A process's state and the time of its start as Linux tells them; None elsewhere, and if there is none."""
@@ -76,3 +128,23 @@ if sys.platform != "win32":
         except OSError:
             return None
         return fields[0], fields[19]
+
+    def somebody_has_open(path: str) -> bool:
+        """Whether a process, as far as we may look into it, has this file open; False where that cannot be seen."""
+        try:
+            wanted = os.stat(path)
+            processes = [name for name in os.listdir("/proc") if name.isdigit()]
+        except OSError:
+            return False
+        return any(_has_open(f"/proc/{name}/fd", wanted) for name in processes if int(name) != os.getpid())
+
+    def _has_open(descriptors: str, wanted: os.stat_result) -> bool:
+        try:
+            names = os.listdir(descriptors)
+        except OSError:
+            return False  # it has ended, or is another user's
+        for name in names:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(f"{descriptors}/{name}"), wanted):
+                    return True
+        return False

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import Any
 
 from batch_outputs.errors import BatchOutputsError
-from batch_outputs.runner.spool import STREAMS, Spool
-
-if sys.platform == "win32":
-    from batch_outputs.runner import process_windows as system
-else:
-    from batch_outputs.runner import process_posix as system
+from batch_outputs.runner import process
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
+
+GRACE = 10.0
+"""Seconds between asking the program to end and killing it."""
 
 
 class CannotStartError(BatchOutputsError):
@@ -30,28 +27,46 @@ class CannotStartError(BatchOutputsError):
 
 
 class Program:
-    """A program that writes to a spool, and to which our signals are passed on."""
+    """A program to which our signals are passed on.
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+    Asked to end once, by SIGTERM or SIGINT, it is asked, and killed `grace` seconds later if it is still there; asked
+    again, it is killed at once.
+    """
+
+    def __init__(self, *, grace: float = GRACE) -> None:
+        self.times_asked_to_end = 0
+        self.asked_by: int | None = None
+        """The first signal that asked for it."""
+        self.on_asked_to_end: Callable[[], object] | None = None
+        """Called after each time, on the main thread, as a signal handler: do little there."""
+        self._grace = grace
+        self._child: process.Child | None = None
         self._early: list[int] = []
-        self.asked_to_end = False
-        """Whether a signal to end has come to us and been passed on."""
+        self._had: dict[signal.Signals, Any] = {}
+        self._killing: threading.Timer | None = None
 
-    def start(self, command: Sequence[str], spool: Spool) -> None:
-        """Start the program; from now on signals are for it. Call it once, on the main thread.
+    def heed_signals(self) -> None:
+        """From now on, on the main thread, signals are for the program, those that come before its start too.
+
+        What is ignored stays ignored, for the program too: that is what nohup is for.
+        """
+        for signum in (*process.FORWARDED, *process.RESUMING):
+            if signal.getsignal(signum) is not signal.SIG_IGN:
+                self._had[signum] = signal.signal(signum, self._on_signal)
+
+    def give_signals_back(self) -> None:
+        """Signals do again what they did before `heed_signals`."""
+        while self._had:
+            signal.signal(*self._had.popitem())
+
+    def start(self, command: Sequence[str], stdout: int | None, stderr: int | None) -> None:
+        """Start the program, writing to these descriptors, or to our own for None. Call it once.
 
         Raises:
             CannotStartError: there is no such program, or it is not executable.
         """
-        # Before the program is there, so that no signal falls between; the program itself starts with the defaults.
-        # What is ignored stays ignored, for the program too: that is what nohup is for.
-        for signum in system.FORWARDED:
-            if signal.getsignal(signum) is not signal.SIG_IGN:
-                signal.signal(signum, self._on_signal)
-        stdout, stderr = (spool.open(stream) for stream in STREAMS)
         try:
-            self._process = system.spawn(command, stdout, stderr)
+            self._child = process.Child(command, stdout, stderr)
         except FileNotFoundError as error:
             raise CannotStartError(
                 f"{command[0]} was not found; check the name, the PATH, and a script's first line.",
@@ -63,22 +78,57 @@ class Program:
                 f"{command[0]} cannot be run: {reason}; is it a program, or a script with a #! line, and executable?",
                 exit_code=NOT_EXECUTABLE,
             ) from error
-        finally:
-            os.close(stdout)
-            os.close(stderr)
-        for early in self._early:
-            system.forward(self._process, early)
+        while self._early:
+            self._pass_on(self._early.pop(0))
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._started.pid
+
+    def send(self, signum: int) -> None:
+        """Send a signal to the program's group."""
+        self._started.send(signum)
+
+    def ask_to_end(self) -> None:
+        """Do as if we had been sent a SIGTERM."""
+        self._on_signal(signal.SIGTERM, None)
 
     def wait(self) -> int:
         """Wait for the end and return the exit code; 128 + n after death by signal n."""
-        if self._process is None:
+        code = self._started.wait()
+        if self._killing is not None:
+            self._killing.cancel()
+        return code
+
+    @property
+    def _started(self) -> process.Child:
+        if self._child is None:
             raise RuntimeError("the program has not been started")
-        return system.exit_code(self._process.wait())
+        return self._child
 
     def _on_signal(self, signum: int, _: FrameType | None) -> None:
-        if signum in {signal.SIGTERM, signal.SIGINT}:
-            self.asked_to_end = True
-        if self._process is None:
+        if signum in process.RESUMING:
+            if self._child is not None:
+                self._child.resume()
+            return
+        if signum in process.ENDING:
+            self.times_asked_to_end += 1
+            self.asked_by = self.asked_by or signum
+            if self.on_asked_to_end is not None:
+                self.on_asked_to_end()
+        if self._child is None:
             self._early.append(signum)
-        elif self._process.returncode is None:
-            system.forward(self._process, signum)
+        else:
+            self._pass_on(signum)
+
+    def _pass_on(self, signum: int) -> None:
+        if signum not in process.ENDING:
+            self._started.send(signum)
+        elif self.times_asked_to_end > 1:
+            self._started.kill()
+        else:
+            self._started.send(signum)
+            self._killing = threading.Timer(self._grace, self._started.kill)
+            self._killing.daemon = True
+            self._killing.start()

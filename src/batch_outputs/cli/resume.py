@@ -1,0 +1,68 @@
+"""`resume`: what runs that were killed, or had no more time, have left on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import click
+
+from batch_outputs.cli.options import Where, flush_timeout_option, run_async, where_options
+from batch_outputs.cli.talk import counted, say, sentences, size_text
+from batch_outputs.errors import TargetError
+
+_NOT_FINISHED = 125
+
+
+@click.command("resume", short_help="Finish what a killed run left unsaved.")
+@click.argument("folder", metavar="[DIR]", default=".")
+@flush_timeout_option
+@where_options(task=False)
+def resume_command(folder: str, flush_timeout: float | None, where: Where) -> int:
+    """Finish what runs that were killed, or had no more time, have left unsaved.
+
+    \b
+    batch-outputs resume
+    batch-outputs resume /mnt/batch/tasks/workitems/job/job-1/task-1/wd
+
+    DIR is the working directory of the run, its --spool DIR, or one of the folders in .batch-outputs there. The logs
+    are completed and marked, and files are saved as --save said. A program that still runs without its wrapper is left
+    alone.
+
+    The exit code is 0 when nothing is left, and 125 otherwise.
+    """
+    from batch_outputs.runner.budget import Budget
+    from batch_outputs.runner.leftovers import Leftover, finish, take
+    from batch_outputs.runner.result import RunResult
+
+    if not os.path.isdir(folder):
+        raise TargetError(f"There is no folder {folder}; name the working directory of the run.", path=folder)
+    configured = where.target()
+    found = take(folder)
+    result = RunResult()
+
+    async def work() -> None:
+        budget = Budget(flush_timeout)
+        budget.begin()
+        for leftover in found:
+            if isinstance(leftover, Leftover):
+                say(f"finishing the run of task {leftover.record.task_id} in {leftover.spool.folder}.")
+                with contextlib.suppress(OSError):  # it is gone, and so are the files in it
+                    os.chdir(leftover.record.folder)
+                await finish(leftover, configured, budget, result, files=True)
+            else:
+                result.failures.append(leftover)
+
+    if not found:
+        say(f"there is nothing to resume in {os.path.abspath(folder)}.")
+        return 0
+    run_async(work())
+    for error in (*result.unmatched, *result.failures):
+        for sentence in sentences(error):
+            say(sentence)
+    logs, files = (sum(output.size or 0 for output in outputs) for outputs in (result.recovered, result.saved))
+    say(
+        f"finished {counted(len(result.recovered), 'log')} ({size_text(logs)}) and saved "
+        f"{counted(len(result.saved), 'file')} ({size_text(files)})."
+    )
+    return _NOT_FINISHED if result.failures else 0

@@ -1,0 +1,240 @@
+"""Files that are saved each time they have changed and settled, while the program runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import anyio
+from anyio import to_thread
+
+from batch_outputs.errors import SourceNotFoundError
+from batch_outputs.kinds import OutputKind
+from batch_outputs.outputs import OutputFileReference
+from batch_outputs.patterns import Pattern
+from batch_outputs.runner.restore import mtime_metadata, mtime_ns
+from batch_outputs.runner.result import RunResult
+from batch_outputs.runner.rules import CheckpointRule
+from batch_outputs.runner.uploads import Uploads
+from batch_outputs.sources import OWN_FOLDER, Source
+
+logger = logging.getLogger("batch_outputs.runner")
+
+SETTLE = 1.0
+"""Seconds for which a file must not have changed before it counts as written."""
+
+_LOOK = 5.0
+"""Seconds between two looks where nothing tells of a change: not every file system does."""
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+
+
+class _Stamp(NamedTuple):
+    """What changes when a file is written, or another takes its name."""
+
+    device: int
+    number: int
+    size: int
+    modified: int
+    changed: int
+
+
+@dataclass(slots=True)
+class _File:
+    """One file that a rule has named."""
+
+    kind: OutputKind
+    source: Source
+    stamp: _Stamp | None = None
+    since: float = 0.0
+    """When it was first seen as it is."""
+    saved: _Stamp | None = None
+    failures: int = 0
+    not_before: float = 0.0
+
+    def look(self, now: float) -> os.stat_result | None:
+        """See how it is now; None if it is gone."""
+        try:
+            status = os.stat(self.source.path)
+        except OSError:
+            return None
+        stamp = _Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if stamp != self.stamp:
+            quiet = time.time() - status.st_mtime
+            self.since = now - SETTLE if self.stamp is None and quiet >= SETTLE else now
+            self.stamp = stamp
+        return status
+
+
+class Checkpoints:
+    """Keeps files stored as they were when they last had settled."""
+
+    def __init__(self, rules: Sequence[CheckpointRule], uploads: Uploads, result: RunResult) -> None:
+        self._rules = rules
+        self._uploads = uploads
+        self._result = result
+        self._files: dict[str, _File] = {}
+        self._latest: dict[str, OutputFileReference] = {}
+        self._wake = asyncio.Event()
+        self._watched: frozenset[str] = frozenset()
+
+    async def already_stored(self, restored: Sequence[OutputFileReference]) -> None:
+        """What was brought back need not be saved again, as long as it is as it was then."""
+        outputs = {output.blob_name: output for output in restored}
+        await self._find()
+        for file in self._files.values():
+            output = outputs.get(self._uploads.storage(file.kind).get_output(file.kind, file.source.name).blob_name)
+            status = file.look(time.monotonic())
+            if output is None or status is None:
+                continue
+            if (status.st_size, status.st_mtime_ns) == (output.size, mtime_ns(output)):
+                file.saved = file.stamp
+
+    def look_now(self) -> None:
+        """Something is about to happen: look at once for what has settled."""
+        self._wake.set()
+
+    async def keep(self, ended: asyncio.Event) -> None:
+        """Save what changes until the program has ended."""
+        end = asyncio.create_task(ended.wait())
+        try:
+            while not ended.is_set():
+                async with self._watching():
+                    await self._keep_while_watching(ended, end)
+        finally:
+            end.cancel()
+
+    async def finish(self) -> None:
+        """The program has ended: save what has changed since it was saved last, and note what cannot be."""
+        failures: list[Exception] = []
+        await self._find(problems=failures)
+        changed = [file for file in self._files.values() if self._differs(file)]
+        failures += await self._save(changed)
+        self._result.failures += failures
+
+    async def _keep_while_watching(self, ended: asyncio.Event, end: asyncio.Task[bool]) -> None:
+        """Look again and again, until the end or until other folders are to be watched."""
+        while not ended.is_set():
+            await self._find()
+            next_look = await self._save_settled()
+            if ended.is_set() or self._folders() != self._watched:
+                return
+            woken = asyncio.create_task(self._wake.wait())
+            await asyncio.wait([woken, end], timeout=next_look, return_when=asyncio.FIRST_COMPLETED)
+            woken.cancel()
+            self._wake.clear()
+
+    async def _find(self, problems: list[Exception] | None = None) -> None:
+        """Take note of all files that the rules name."""
+        for rule in self._rules:
+            try:
+                sources, failed = await self._uploads.find(rule.pattern)
+            except Exception as error:
+                self._complain(rule.pattern, error, problems)
+                continue
+            for source in sources:
+                self._files.setdefault(f"{rule.kind} {source.name}", _File(rule.kind, source))
+            for problem in failed:
+                if not isinstance(problem, SourceNotFoundError):  # there is none yet
+                    self._complain(rule.pattern, problem, problems)
+
+    @staticmethod
+    def _complain(pattern: str, error: Exception, problems: list[Exception] | None) -> None:
+        if problems is None:
+            logger.warning("The checkpoints %s are not all saved at present: %s", pattern, error)
+        else:
+            problems.append(error)
+
+    def _differs(self, file: _File) -> bool:
+        return file.look(time.monotonic()) is not None and file.stamp != file.saved
+
+    async def _save_settled(self) -> float:
+        """Save what has changed and settled; in how many seconds to look again."""
+        now = time.monotonic()
+        next_look = _LOOK
+        due = []
+        for file in self._files.values():
+            if not self._differs(file):
+                continue
+            ready = max(file.since + SETTLE, file.not_before)
+            if ready <= now:
+                due.append(file)
+            else:
+                next_look = min(next_look, ready - now)
+        for error in await self._save(due):
+            logger.warning("A checkpoint is not saved at present: %s", error)
+        return next_look
+
+    async def _save(self, files: Sequence[_File]) -> list[Exception]:
+        """Save files of several kinds; the errors of those that could not be."""
+        failures: list[Exception] = []
+        for kind in dict.fromkeys(file.kind for file in files):
+            by_source = {file.source: file for file in files if file.kind == kind}
+            stamps = {source: file.stamp for source, file in by_source.items()}
+            saved: set[Source] = set()
+
+            def done(source: Source, output: OutputFileReference) -> None:
+                file = by_source[source]  # noqa: B023 - called within this turn of the loop
+                file.saved, file.failures = stamps[source], 0  # noqa: B023
+                saved.add(source)  # noqa: B023
+                self._latest[output.blob_name] = output
+
+            failures += await self._uploads.save(kind, list(by_source), done, metadata=_mtime_of)
+            for source in by_source.keys() - saved:
+                file = by_source[source]
+                file.failures += 1
+                pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(file.failures - 1, 10))
+                file.not_before = time.monotonic() + pause
+        self._result.checkpoints[:] = self._latest.values()
+        return failures
+
+    def _folders(self) -> frozenset[str]:
+        """The folders in which changes are to be noticed: those before the wildcards, or what there is of them."""
+        folders = set()
+        for rule in self._rules:
+            pattern = Pattern.parse(rule.pattern, environ=os.environ, windows=os.name == "nt")
+            folder = os.path.dirname(pattern.base) if pattern.is_literal else pattern.base
+            while folder and not os.path.isdir(folder):
+                folder = os.path.dirname(folder)
+            folders.add(folder or os.curdir)
+        return frozenset(folders)
+
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """While the block runs, a change in the folders wakes us. It is a help, and no more: we look anyway."""
+        self._watched = await to_thread.run_sync(self._folders)
+        stop = anyio.Event()
+        watching = asyncio.create_task(self._watch(stop))
+        try:
+            yield
+        finally:
+            stop.set()  # a watch that is cancelled instead ends seconds later
+            with contextlib.suppress(Exception):
+                await watching
+
+    async def _watch(self, stop: anyio.Event) -> None:
+        from watchfiles import Change, awatch  # loads much: only where there are checkpoints
+
+        def is_ours(_: Change, path: str) -> bool:
+            return OWN_FOLDER not in path.split(os.sep)
+
+        try:
+            async for _ in awatch(*self._watched, watch_filter=is_ours, stop_event=stop, debounce=200, step=50):
+                self._wake.set()
+        except Exception as error:
+            logger.debug("Changes are looked for every %d s only: %s", _LOOK, error)
+
+
+def _mtime_of(source: Source) -> Mapping[str, str]:
+    try:
+        return mtime_metadata(os.stat(source.path))
+    except OSError:
+        return {}  # it is gone, as the saving is about to find out

@@ -1,0 +1,60 @@
+"""Starting the program of a run, as early as possible: nothing heavy is loaded for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+from batch_outputs.errors import TargetError
+from batch_outputs.runner.echo import Echo
+from batch_outputs.runner.plan import RunPlan
+from batch_outputs.runner.program import Program
+from batch_outputs.runner.record import RunRecord
+from batch_outputs.runner.spool import STREAMS, Spool
+
+_OUR_DESCRIPTORS = dict(zip(STREAMS, (1, 2), strict=True))
+
+
+@dataclass(slots=True)
+class Run:
+    """A program that was started, and what belongs to it."""
+
+    plan: RunPlan
+    program: Program
+    spool: Spool
+    record: RunRecord
+    echoes: list[Echo]
+
+    def note_end(self, exit_code: int) -> None:
+        """Write down that the program has ended."""
+        self.record = self.record.of_end(exit_code)
+        with contextlib.suppress(TargetError):  # a full disk, for example: the logs are what counts
+            self.record.write(self.spool)
+
+
+def launch(plan: RunPlan, program: Program, *, echo: bool = True) -> Run:
+    """Start the program, writing to files of its own; with `echo` what it writes is passed on to our streams.
+
+    Raises:
+        CannotStartError: there is no such program, or it is not executable.
+        TargetError: there is no room for its output.
+    """
+    spool = Spool.create(plan.folder)
+    record = RunRecord.of(plan)
+    try:
+        record.write(spool)
+        files = {stream: spool.open(stream) for stream in plan.logs}
+        try:
+            program.start(plan.command, *(files.get(stream) for stream in STREAMS))
+        finally:
+            for descriptor in files.values():
+                os.close(descriptor)
+    except BaseException:
+        spool.remove()
+        raise
+    echoes = [Echo(spool.path(stream), _OUR_DESCRIPTORS[stream]) for stream in plan.logs if echo]
+    record = record.of_process(program.pid)
+    with contextlib.suppress(TargetError):  # the program runs: whoever finishes it looks for who has the files open
+        record.write(spool)
+    return Run(plan, program, spool, record, echoes)

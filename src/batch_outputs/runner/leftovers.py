@@ -1,0 +1,135 @@
+"""Finishing what runs that were killed, or had no more time, have left unsaved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from batch_outputs.errors import BatchOutputsError, BlobNotFoundError, ConfigurationError
+from batch_outputs.location import DirectoryAccount
+from batch_outputs.marks import LogMarks
+from batch_outputs.names import beside, parse_blob_name
+from batch_outputs.outputs import OutputFileReference
+from batch_outputs.runner.budget import Budget
+from batch_outputs.runner.record import RunRecord
+from batch_outputs.runner.result import RunResult
+from batch_outputs.runner.saving import save_by_rules
+from batch_outputs.runner.spool import Spool, left_behind
+from batch_outputs.runner.uploads import Uploads, store_folder
+from batch_outputs.settings import Target, container_target
+from batch_outputs.sources import Folders
+from batch_outputs.storage import JobOutputStorage
+
+
+class StillRunningError(BatchOutputsError):
+    """The program of an earlier run still runs, so that its output is not to be finished yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A run that nobody looks after any more, held by us: its spool, and what is written down of it."""
+
+    spool: Spool
+    record: RunRecord
+
+
+def take(folder: str, *, except_for: str | None = None) -> list[Leftover | BatchOutputsError]:
+    """The runs in this folder that ended without us, oldest first, and an error for each that cannot be finished.
+
+    Runs that somebody looks after, and the spool `except_for`, are left out.
+
+    An error is a `StillRunningError` for a program that goes on without its wrapper.
+    """
+    found: list[Leftover | BatchOutputsError] = []
+    for path in left_behind(folder):
+        if path == except_for or (spool := Spool.take(path)) is None:
+            continue
+        try:
+            record = RunRecord.read(spool)
+            if record.program_lives(spool):
+                raise StillRunningError(
+                    f"Process {record.pid or 'unknown'}, whose wrapper has ended without it, still runs and writes to "
+                    f"{path}; when it has ended, batch-outputs resume saves the rest."
+                )
+        except BatchOutputsError as error:
+            spool.release()
+            found.append(error)
+        else:
+            found.append(Leftover(spool, record))
+    return found
+
+
+async def finish(leftover: Leftover, configured: Target, budget: Budget, result: RunResult, *, files: bool) -> None:
+    """Save the rest of a run's logs, and its files if wanted. The spool goes if all could be saved.
+
+    Files are looked for relative to the current directory, which has to be that of the run.
+    """
+    record, spool = leftover.record, leftover.spool
+    before = len(result.failures)
+    try:
+        target = _target(record, configured)
+        async with JobOutputStorage.at(target, job_id=record.job_id, environment=record.environment) as job:
+            for stream in record.logs:
+                try:
+                    result.recovered.append(await _finish_log(leftover, stream, job, budget))
+                except Exception as error:
+                    result.failures.append(error)
+            if files:
+                folders = Folders(None, record.working_dir, record.task_dir, skip=store_folder(target, record.job_id))
+                uploads = Uploads(job, job.task(record.task_id), folders)
+                saving = save_by_rules(record.saves, record.exit_code, uploads, result)
+                if not await budget.spend_on(saving):
+                    result.failures += uploads.not_in_time()
+    except BatchOutputsError as error:
+        result.failures.append(error)
+    if len(result.failures) > before:
+        spool.release()
+    else:
+        spool.remove()
+
+
+def _target(record: RunRecord, configured: Target) -> Target:
+    """Where the run's outputs go, with the access that is configured now.
+
+    A record might be anybody's: no credential is sent to a place that the environment does not name.
+    """
+    recorded = container_target(record.container_url)
+    here = replace(configured, container=recorded.container)
+    if here.location(record.job_id).url == record.container_url:
+        return here
+    if isinstance(recorded.account, DirectoryAccount):
+        return recorded
+    raise ConfigurationError(
+        f"The outputs of the run go to {recorded.location(None).place}, and something else is configured; set "
+        "BATCH_OUTPUTS_CONTAINER_URL to that container, or name it by --container-url."
+    )
+
+
+async def _finish_log(leftover: Leftover, stream: str, job: JobOutputStorage, budget: Budget) -> OutputFileReference:
+    """Save the rest of one stream where the run has begun to, unless another attempt has that name by now."""
+    record = leftover.record
+    output = record.output(stream)
+    name = output.name
+    task = job.task(record.task_id)
+    for blob_name in (output.blob_name, beside(output.blob_name, f"attempt-{record.attempt}")):
+        parsed = parse_blob_name(blob_name)
+        name = parsed.name if parsed else name
+        try:
+            found = await task.get_output(output.kind, name).refresh()
+        except BlobNotFoundError:
+            break  # nothing of it is stored
+        if LogMarks.from_metadata(found.metadata or {}).attempt == record.attempt:
+            if found.complete:
+                return found
+            break
+    async with task.save_tracked(
+        output.kind,
+        leftover.spool.path(stream),
+        name,
+        flush_interval=1.0,
+        settle=0,
+        per_node=False,
+        attempt=record.attempt,
+    ) as tracked:
+        tracked.exit_code = record.exit_code
+        budget.add(tracked)
+    return tracked.output

@@ -1,0 +1,140 @@
+"""What is written down of a run beside its spool, so that another process can finish it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from batch_outputs.environment import TaskEnvironment
+from batch_outputs.errors import BatchOutputsError, TargetError
+from batch_outputs.kinds import kind_named
+from batch_outputs.names import OutputName, parse_blob_name
+from batch_outputs.runner.plan import RunPlan
+from batch_outputs.runner.process import OtherProcess, somebody_has_open, start_of
+from batch_outputs.runner.rules import WHENS, SaveRule
+from batch_outputs.runner.spool import Spool
+
+_VERSION = 1
+
+
+class RecordError(BatchOutputsError):
+    """A record that cannot be read, or is none of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run, as much of it as is needed to finish it. There is no secret in it.
+
+    `container_url` is without a SAS. `pid` is the program's, with what tells it from others of that number; None before
+    it was started, or if we were killed in that moment. `exit_code` is None until the program has ended.
+    """
+
+    container_url: str
+    job_id: str | None
+    task_id: str
+    attempt: str
+    logs: dict[str, str]
+    """The blob that each stream goes to, by the stream's file name."""
+    saves: tuple[SaveRule, ...]
+    folder: str
+    """The current directory of the run, which patterns are relative to."""
+    working_dir: str | None
+    task_dir: str | None
+    node_id: str | None
+    pid: int | None = None
+    started: str | None = None
+    exit_code: int | None = None
+
+    @classmethod
+    def of(cls, plan: RunPlan) -> Self:
+        """The record of a run that is about to begin."""
+        return cls(
+            container_url=plan.location.url,
+            job_id=plan.job_id,
+            task_id=plan.task_id,
+            attempt=plan.attempt,
+            logs={stream: output.blob_name for stream, output in plan.logs.items()},
+            saves=plan.saves,
+            folder=os.getcwd(),
+            working_dir=plan.environment.working_dir,
+            task_dir=plan.environment.task_dir,
+            node_id=plan.environment.node_id,
+        )
+
+    def of_process(self, pid: int) -> Self:
+        """The same with the program that was started."""
+        return replace(self, pid=pid, started=start_of(pid))
+
+    def of_end(self, exit_code: int) -> Self:
+        """The same once the program has ended."""
+        return replace(self, exit_code=exit_code)
+
+    @property
+    def environment(self) -> TaskEnvironment:
+        """The part of the run's environment that names depend on."""
+        return TaskEnvironment(working_dir=self.working_dir, task_dir=self.task_dir, node_id=self.node_id)
+
+    def output(self, stream: str) -> OutputName:
+        """The output that a stream goes to."""
+        name = parse_blob_name(self.logs[stream])
+        if name is None:
+            raise RecordError(f"{self.logs[stream]!r} is not the name of a log.")
+        return name
+
+    def write(self, spool: Spool) -> None:
+        """Write it down, whole or not at all.
+
+        Raises:
+            TargetError: that is not possible.
+        """
+        beside = f"{spool.record}.new"
+        try:
+            with open(beside, "w", encoding="utf-8", errors="surrogateescape", opener=_private) as file:
+                json.dump({"version": _VERSION, **asdict(self)}, file)
+            os.replace(beside, spool.record)
+        except OSError as error:
+            raise TargetError(f"{spool.record} cannot be written: {error.strerror}.", path=spool.record) from error
+
+    @classmethod
+    def read(cls, spool: Spool) -> Self:
+        """What is written down beside a spool.
+
+        Raises:
+            RecordError: it cannot be read, or is of another version.
+        """
+        try:
+            with open(spool.record, encoding="utf-8", errors="surrogateescape") as file:
+                fields = json.load(file)
+            version = fields.pop("version")
+            if version != _VERSION:
+                raise RecordError(f"{spool.record} is of version {version}; finish it with the release that wrote it.")
+            record = cls(**{**fields, "saves": tuple(map(_save_rule, fields["saves"]))})
+            for stream in record.logs:
+                record.output(stream)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RecordError(
+                f"{spool.record} cannot be read ({error}); what the program wrote is beside it: save that by "
+                "batch-outputs save, and remove the folder."
+            ) from error
+        return record
+
+    def program_lives(self, spool: Spool) -> bool:
+        """Whether the program still runs, and may still write."""
+        if self.exit_code is not None:
+            return False
+        if self.pid is not None:
+            return not OtherProcess(self.pid, self.started).has_ended()
+        # We were killed after its start, and before that was written down; or it was never started.
+        return any(somebody_has_open(spool.path(stream)) for stream in self.logs)
+
+
+def _save_rule(fields: dict[str, Any]) -> SaveRule:
+    if fields["when"] not in WHENS:
+        raise ValueError(f"{fields['when']!r} is no condition")
+    return SaveRule(kind_named(fields.pop("kind")), **fields)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
