@@ -57,9 +57,11 @@ def resume_command(folder: str, flush_timeout: float | None, where: Where) -> in
         say(f"there is nothing to resume in {os.path.abspath(folder)}.")
         return 0
     run_async(work())
-    for error in (*result.unmatched, *result.failures):
-        for sentence in sentences(error):
-            say(sentence)
+    errors = (*result.unmatched, *result.failures)
+    for sentence in dict.fromkeys(sentence for error in errors for sentence in sentences(error)):
+        say(sentence)
+    if not result.recovered and not result.saved:
+        return _NOT_FINISHED
     logs, files = (sum(output.size or 0 for output in outputs) for outputs in (result.recovered, result.saved))
     say(
         f"finished {counted(len(result.recovered), 'log')} ({size_text(logs)}) and saved "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from batch_outputs.errors import BatchOutputsError, BlobNotFoundError, ConfigurationError
+from batch_outputs.errors import BatchOutputsError, BlobNotFoundError, ConfigurationError, ContainerNotFoundError
 from batch_outputs.location import DirectoryAccount
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import beside, parse_blob_name
@@ -97,7 +97,7 @@ def _target(record: RunRecord, configured: Target) -> Target:
     if here.location(record.job_id).url == record.container_url:
         return here
     if isinstance(recorded.account, DirectoryAccount):
-        return recorded
+        return replace(recorded, embedded=record.embedded)
     raise ConfigurationError(
         f"The outputs of the run go to {recorded.location(None).place}, and something else is configured; set "
         "BATCH_OUTPUTS_CONTAINER_URL to that container, or name it by --container-url."
@@ -115,7 +115,7 @@ async def _finish_log(leftover: Leftover, stream: str, job: JobOutputStorage, bu
         name = parsed.name if parsed else name
         try:
             found = await task.get_output(output.kind, name).refresh()
-        except BlobNotFoundError:
+        except (BlobNotFoundError, ContainerNotFoundError):
             break  # nothing of it is stored
         if LogMarks.from_metadata(found.metadata or {}).attempt == record.attempt:
             if found.complete:

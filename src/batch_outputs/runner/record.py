@@ -32,6 +32,8 @@ class RunRecord:
     """
 
     container_url: str
+    embedded: bool
+    """Whether it goes to the folder that is used when nothing is configured, which is made as it is needed."""
     job_id: str | None
     task_id: str
     attempt: str
@@ -52,6 +54,7 @@ class RunRecord:
         """The record of a run that is about to begin."""
         return cls(
             container_url=plan.location.url,
+            embedded=plan.target.embedded,
             job_id=plan.job_id,
             task_id=plan.task_id,
             attempt=plan.attempt,

@@ -27,10 +27,7 @@ async def save_by_rules(rules: Sequence[SaveRule], exit_code: int | None, upload
 
 async def _save(rule: SaveRule, uploads: Uploads, result: RunResult) -> list[Exception]:
     failures: list[Exception] = []
-
-    def done(_: Source, output: OutputFileReference) -> None:
-        result.saved.append(output)
-
+    saved: dict[Source, OutputFileReference] = {}
     try:
         sources, problems = await uploads.find(rule.pattern, rule.name)
     except Exception as error:
@@ -38,4 +35,7 @@ async def _save(rule: SaveRule, uploads: Uploads, result: RunResult) -> list[Exc
     for problem in problems:
         missing = isinstance(problem, SourceNotFoundError) and not rule.required
         (result.unmatched if missing else failures).append(problem)
-    return failures + await uploads.save(rule.kind, sources, done)
+    try:
+        return failures + await uploads.save(rule.kind, sources, saved.__setitem__)
+    finally:
+        result.saved += [saved[source] for source in sources if source in saved]  # also when there is no more time
