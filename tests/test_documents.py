@@ -153,7 +153,7 @@ def subcommand(name: str) -> click.Command:
 
 
 def options(command: click.Command) -> set[str]:
-    return {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
 
 
 def test_what_is_only_read_names_things_that_exist() -> None:

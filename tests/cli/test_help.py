@@ -11,7 +11,7 @@ import pytest
 
 from support.command import Desk
 
-COMMANDS = ("run", "save", "track", "list", "cat", "download", "prepare", "container")
+COMMANDS = ("run", "resume", "save", "track", "list", "cat", "download", "prepare", "container")
 HEAVY = {"azure", "aiohttp", "obstore", "asyncio", "anyio", "aiofiles", "watchfiles", "importlib.metadata"}
 SHOW_MODULES = "import sys, json, atexit; atexit.register(lambda: print(json.dumps(list(sys.modules))));"
 
@@ -32,6 +32,7 @@ def furnished(desk: Desk) -> Desk:
         "in.mov",
         "summary.json",
         "out/render.log",
+        "task-1/wd/notes.txt",
     ):
         desk.write(name, name)
     desk.write("train.py", "print('trained')")

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,16 @@ from batch_outputs import (
     sync,
 )
 from batch_outputs.kinds import OutputKind
+from batch_outputs.runner import (
+    CannotStartError,
+    CheckpointRule,
+    Notice,
+    RestoreRule,
+    RunResult,
+    SaveRule,
+    run,
+)
+from batch_outputs.settings import find_target
 
 
 def rules() -> None:
@@ -95,12 +105,15 @@ async def task(outputs: TaskOutputStorage) -> None:
     assert_type(await outputs.save_bytes(log, b"data", "name"), OutputFileReference)
     await outputs.save_bytes(log, b"data", "name", content_type="a/b", metadata={}, replace_log=True)
     assert_type(await outputs.save_all(log, "*", path, base=path, on_progress=on_progress), list[OutputFileReference])
+    await outputs.save_all(log, "*", name="folder")
     assert_type(outputs.save_tracked(log, path), AbstractAsyncContextManager[TrackedSave, bool | None])
     async with outputs.save_tracked(
-        log, path, "name", flush_interval=1, settle=0, per_node=True, on_error=on_error
+        log, path, "name", flush_interval=1, settle=0, per_node=True, attempt="a1", on_error=on_error
     ) as tracked:
         assert_type(tracked, TrackedSave)
         assert_type(await tracked.flush(), None)
+        assert_type(tracked.hurry("Preempt"), None)
+        assert_type(tracked.end_within(20), None)
         assert_type(tracked.bytes_saved, int)
         assert_type(tracked.interval, float)
         assert_type(tracked.output, OutputFileReference)
@@ -131,6 +144,7 @@ async def reference(output: OutputFileReference) -> None:
     assert_type(output.size, int | None)
     assert_type(output.last_modified, datetime | None)
     assert_type(output.content_type, str | None)
+    assert_type(output.metadata, Mapping[str, str] | None)
     assert_type(output.complete, bool | None)
     assert_type(await output.refresh(), OutputFileReference)
     assert_type(output.chunks(1), AsyncIterator[bytes])
@@ -164,6 +178,8 @@ def blocking(outputs: sync.TaskOutputStorage, merged: sync.JobOutputStorage, cli
     with outputs.save_tracked(log, path, "name", flush_interval=1, settle=0, on_error=on_error) as tracked:
         assert_type(tracked, sync.TrackedSave)
         assert_type(tracked.flush(), None)
+        assert_type(tracked.hurry(), None)
+        assert_type(tracked.end_within(20), None)
         assert_type(tracked.bytes_saved, int)
         assert_type(tracked.interval, float)
         assert_type(tracked.output, sync.OutputFileReference)
@@ -180,3 +196,37 @@ def blocking(outputs: sync.TaskOutputStorage, merged: sync.JobOutputStorage, cli
     assert_type(output.read_text("utf-8", errors="replace"), str)
     assert_type(output.download(Path("a")), int)
     assert_type(output.delete(), None)
+
+
+async def wrapped() -> None:
+    """A program that is run."""
+    result = await run(
+        ["true"],
+        save=["*", SaveRule.parse("*", name="folder", when="failure", required=True)],
+        checkpoint=["*", CheckpointRule.parse("*")],
+        restore=["*", RestoreRule.parse("*", newest=1)],
+        job_id="job",
+        task_id="t1",
+        target=find_target(),
+        echo=False,
+        per_node=True,
+        flush_interval=1,
+        flush_timeout=1,
+        grace=1,
+        watch_preemption=True,
+        preempt_signal=10,
+    )
+    assert_type(result, RunResult)
+    assert_type(result.exit_code, int)
+    assert_type(result.seconds, float)
+    assert_type(result.seconds_saving, float)
+    assert_type(result.logs, list[OutputFileReference])
+    assert_type(result.saved, list[OutputFileReference])
+    assert_type(result.checkpoints, list[OutputFileReference])
+    assert_type(result.restored, list[OutputFileReference])
+    assert_type(result.recovered, list[OutputFileReference])
+    assert_type(result.failures, list[Exception])
+    assert_type(result.unmatched, list[Exception])
+    assert_type(result.notice, Notice | None)
+    assert_type(result.spool, str | None)
+    assert_type(CannotStartError("", exit_code=127).exit_code, int)

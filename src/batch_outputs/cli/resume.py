@@ -23,7 +23,7 @@ def resume_command(folder: str, flush_timeout: float | None, where: Where) -> in
 
     \b
     batch-outputs resume
-    batch-outputs resume /mnt/batch/tasks/workitems/job/job-1/task-1/wd
+    batch-outputs resume task-1/wd
 
     DIR is the working directory of the run, its --spool DIR, or one of the folders in .batch-outputs there. The logs
     are completed and marked, and files are saved as --save said. A program that still runs without its wrapper is left

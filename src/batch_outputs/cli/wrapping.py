@@ -136,6 +136,8 @@ class Wrapping:
         # Both streams usually fail for one reason, which is said once.
         for sentence in dict.fromkeys(sentence for failure in result.failures for sentence in sentences(failure)):
             say(sentence)
+        if self._program.was_killed:
+            say("the program did not end when it was asked to, and was killed.")
         if result.spool is not None:
             say(f"the program's output is kept in {result.spool}; batch-outputs resume saves it.")
         if result.recovered:

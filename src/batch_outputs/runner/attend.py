@@ -114,6 +114,13 @@ class _Attendance:
 
     async def _follow(self) -> None:
         """Save the streams, behind those of earlier runs in this place: a log of theirs may have the same name."""
+        try:
+            await self._finish_leftovers()
+        except Exception as error:
+            logger.warning("What earlier runs left in %s is not looked after: %s", self._plan.folder, error)
+        await asyncio.gather(*(self._streams.follow(stream, self._ended) for stream in self._plan.logs))
+
+    async def _finish_leftovers(self) -> None:
         self._budget_for_leftovers.begin()
         for leftover in await asyncio.to_thread(leftovers.take, self._plan.folder):
             if isinstance(leftover, Leftover):
@@ -124,7 +131,6 @@ class _Attendance:
                     logger.warning("What an earlier run left in %s is not saved: %s", leftover.spool.folder, failure)
             else:
                 logger.warning("%s", leftover)
-        await asyncio.gather(*(self._streams.follow(stream, self._ended) for stream in self._plan.logs))
 
     async def _keep_checkpoints(self) -> None:
         if self._plan.checkpoints:
@@ -139,7 +145,9 @@ class _Attendance:
             await self._checkpoints.finish()
 
         saving = save_by_rules(self._plan.saves, self._result.exit_code, self._uploads, self._result)
-        await asyncio.gather(last_checkpoints(), saving)
+        for outcome in await asyncio.gather(last_checkpoints(), saving, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                self._result.failures.append(outcome)  # whatever it is, the logs are not to suffer from it
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:

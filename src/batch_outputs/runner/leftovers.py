@@ -32,16 +32,15 @@ class Leftover:
     record: RunRecord
 
 
-def take(folder: str, *, except_for: str | None = None) -> list[Leftover | BatchOutputsError]:
+def take(folder: str) -> list[Leftover | BatchOutputsError]:
     """The runs in this folder that ended without us, oldest first, and an error for each that cannot be finished.
 
-    Runs that somebody looks after, and the spool `except_for`, are left out.
-
-    An error is a `StillRunningError` for a program that goes on without its wrapper.
+    Runs that somebody looks after are left out. An error is a `StillRunningError` for a program that runs without its
+    wrapper.
     """
     found: list[Leftover | BatchOutputsError] = []
     for path in left_behind(folder):
-        if path == except_for or (spool := Spool.take(path)) is None:
+        if (spool := Spool.take(path)) is None:
             continue
         try:
             record = RunRecord.read(spool)

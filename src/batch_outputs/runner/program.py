@@ -37,6 +37,8 @@ class Program:
         self.times_asked_to_end = 0
         self.asked_by: int | None = None
         """The first signal that asked for it."""
+        self.was_killed = False
+        """Whether it had to be killed, as it did not end when it was asked to."""
         self.on_asked_to_end: Callable[[], object] | None = None
         """Called after each time, on the main thread, as a signal handler: do little there."""
         self._grace = grace
@@ -126,9 +128,13 @@ class Program:
         if signum not in process.ENDING:
             self._started.send(signum)
         elif self.times_asked_to_end > 1:
-            self._started.kill()
+            self._kill()
         else:
             self._started.send(signum)
-            self._killing = threading.Timer(self._grace, self._started.kill)
+            self._killing = threading.Timer(self._grace, self._kill)
             self._killing.daemon = True
             self._killing.start()
+
+    def _kill(self) -> None:
+        self.was_killed = True
+        self._started.kill()

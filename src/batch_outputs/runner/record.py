@@ -15,6 +15,7 @@ from batch_outputs.runner.plan import RunPlan
 from batch_outputs.runner.process import OtherProcess, somebody_has_open, start_of
 from batch_outputs.runner.rules import WHENS, SaveRule
 from batch_outputs.runner.spool import Spool
+from batch_outputs.settings import current_folder
 
 _VERSION = 1
 
@@ -60,7 +61,7 @@ class RunRecord:
             attempt=plan.attempt,
             logs={stream: output.blob_name for stream, output in plan.logs.items()},
             saves=plan.saves,
-            folder=os.getcwd(),
+            folder=current_folder(),
             working_dir=plan.environment.working_dir,
             task_dir=plan.environment.task_dir,
             node_id=plan.environment.node_id,

@@ -114,8 +114,16 @@ def left_behind(outer: str) -> Iterator[str]:
         folder = os.path.join(os.path.abspath(around), name)
         if os.path.exists(os.path.join(folder, RECORD)):
             yield folder
-        elif os.path.isdir(folder) and time.time() - os.path.getmtime(folder) > _AGE_OF_RUBBISH:
+        elif _age_of(folder) > _AGE_OF_RUBBISH:
             _remove(folder)
+
+
+def _age_of(folder: str) -> float:
+    """Seconds since something was done in a folder; 0 for anything else."""
+    try:
+        return time.time() - os.path.getmtime(folder) if os.path.isdir(folder) else 0.0
+    except OSError:
+        return 0.0
 
 
 def _remove(folder: str) -> None:
