@@ -47,6 +47,7 @@ class Wrapping:
             say(str(error))
             return error.exit_code
         say_where(self._plan.location.place, embedded=self._plan.target.embedded)
+        run.pass_on_output()
         try:
             return self._attend(run)
         except Exception as error:

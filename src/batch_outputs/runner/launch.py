@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batch_outputs.errors import TargetError
 from batch_outputs.runner.echo import Echo
@@ -24,7 +24,11 @@ class Run:
     program: Program
     spool: Spool
     record: RunRecord
-    echoes: list[Echo]
+    echoes: list[Echo] = field(default_factory=list)
+
+    def pass_on_output(self) -> None:
+        """Begin to write to our own stdout and stderr what the program writes."""
+        self.echoes += [Echo(self.spool.path(stream), _OUR_DESCRIPTORS[stream]) for stream in self.plan.logs]
 
     def note_end(self, exit_code: int) -> None:
         """Write down that the program has ended."""
@@ -33,8 +37,8 @@ class Run:
             self.record.write(self.spool)
 
 
-def launch(plan: RunPlan, program: Program, *, echo: bool = True) -> Run:
-    """Start the program, writing to files of its own; with `echo` what it writes is passed on to our streams.
+def launch(plan: RunPlan, program: Program) -> Run:
+    """Start the program, writing to files of its own.
 
     Raises:
         CannotStartError: there is no such program, or it is not executable.
@@ -53,8 +57,7 @@ def launch(plan: RunPlan, program: Program, *, echo: bool = True) -> Run:
     except BaseException:
         spool.remove()
         raise
-    echoes = [Echo(spool.path(stream), _OUR_DESCRIPTORS[stream]) for stream in plan.logs if echo]
     record = record.of_process(program.pid)
     with contextlib.suppress(TargetError):  # the program runs: whoever finishes it looks for who has the files open
         record.write(spool)
-    return Run(plan, program, spool, record, echoes)
+    return Run(plan, program, spool, record)

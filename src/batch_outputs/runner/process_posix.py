@@ -36,17 +36,21 @@ if sys.platform != "win32":
             Raises:
                 OSError, ValueError: as `subprocess.Popen`.
             """
-            self._terminal = Terminal.of_stdin()
-            self._process = subprocess.Popen(  # noqa: S603 - running what the user names is the point
-                command,
-                stdout=stdout,
-                stderr=stderr,
-                process_group=0,
-                # Only at a terminal: before its first instruction, the program may read from it and gets Ctrl-C.
-                preexec_fn=self._terminal.take if self._terminal else None,  # noqa: PLW1509
-            )
-            if self._terminal:
-                self._terminal.given_to(self._process.pid)
+            self._terminal = Terminal.of_session()
+            lent = self._terminal if self._terminal and self._terminal.program_begins_there else None
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - running what the user names is the point
+                    command,
+                    stdout=stdout,
+                    stderr=stderr,
+                    process_group=0,
+                    # Only at a terminal: before its first instruction, the program may read from it and gets Ctrl-C.
+                    preexec_fn=lent.take if lent else None,  # noqa: PLW1509
+                )
+            except BaseException:
+                if lent:
+                    lent.take_back()
+                raise
 
         @property
         def pid(self) -> int:
@@ -65,8 +69,10 @@ if sys.platform != "win32":
 
         def resume(self) -> None:
             """Let it go on, as we do after a SIGCONT."""
-            if self._terminal:
+            if self._terminal and self._process.returncode is None:
                 self._terminal.resume(self.pid)
+            else:
+                self.send(signal.SIGCONT)
 
         def wait(self) -> int:
             """Wait for its end; its exit code as a shell reports it: 128 + n after death by signal n.
@@ -77,7 +83,7 @@ if sys.platform != "win32":
                 while self._process.returncode is None:
                     _, status = os.waitpid(self.pid, os.WUNTRACED)
                     if os.WIFSTOPPED(status):
-                        self._terminal.stop_with(self.pid)
+                        self._terminal.stop_with(self.pid, os.WSTOPSIG(status))
                     else:
                         self._process.returncode = os.waitstatus_to_exitcode(status)
                 self._terminal.take_back(self.pid)

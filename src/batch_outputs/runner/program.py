@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -43,6 +44,7 @@ class Program:
         """Called after each time, on the main thread, as a signal handler: do little there."""
         self._grace = grace
         self._child: process.Child | None = None
+        self._ended = False
         self._early: list[int] = []
         self._had: dict[signal.Signals, Any] = {}
         self._killing: threading.Timer | None = None
@@ -55,6 +57,8 @@ class Program:
         for signum in (*process.FORWARDED, *process.RESUMING):
             if signal.getsignal(signum) is not signal.SIG_IGN:
                 self._had[signum] = signal.signal(signum, self._on_signal)
+        if sys.platform != "win32" and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+            self._had[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or its exit code is lost
 
     def give_signals_back(self) -> None:
         """Signals do again what they did before `heed_signals`."""
@@ -80,6 +84,11 @@ class Program:
                 f"{command[0]} cannot be run: {reason}; is it a program, or a script with a #! line, and executable?",
                 exit_code=NOT_EXECUTABLE,
             ) from error
+        if sys.platform != "win32" and self._had:
+            # The terminal is lent to the program, in whose name we write, and Ctrl-Z is for it.
+            self._had[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+            if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+                self._had[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._on_stop)
         while self._early:
             self._pass_on(self._early.pop(0))
 
@@ -99,6 +108,7 @@ class Program:
     def wait(self) -> int:
         """Wait for the end and return the exit code; 128 + n after death by signal n."""
         code = self._started.wait()
+        self._ended = True
         if self._killing is not None:
             self._killing.cancel()
         return code
@@ -123,6 +133,14 @@ class Program:
             self._early.append(signum)
         else:
             self._pass_on(signum)
+
+    def _on_stop(self, signum: int, _: FrameType | None) -> None:
+        """Stop the program, whose wait then stops us; once it has ended, stop as we would without it."""
+        if self._ended:
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
+        else:
+            self._started.send(signum)
 
     def _pass_on(self, signum: int) -> None:
         if signum not in process.ENDING:

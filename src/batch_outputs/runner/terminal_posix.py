@@ -10,69 +10,110 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Self
 
 if sys.platform != "win32":
+    _FOR_THE_TERMINAL = (signal.SIGTTIN, signal.SIGTTOU)
+    """What stops a process of the background that reads from the terminal or sets its modes."""
 
     class Terminal:
-        """The terminal on standard input, and whether our job was in its foreground."""
+        """The terminal that controls our session. It is the program's if it is its standard input, or once it asks."""
 
         def __init__(self) -> None:
-            self._in_foreground = os.tcgetpgrp(0) == os.getpgrp()
+            self._is_the_programs = _is_terminal_of_session(0)
+            self._in_foreground = _foreground() == os.getpgrp()
 
         @classmethod
-        def of_stdin(cls) -> Self | None:
-            """The terminal on standard input, if that controls our session."""
-            try:
-                return cls() if os.isatty(0) else None
-            except OSError:
-                return None  # it is not our session's
+        def of_session(cls) -> Self | None:
+            """The terminal, if our session has one."""
+            return None if _foreground() is None else cls()
+
+        @property
+        def program_begins_there(self) -> bool:
+            """Whether the program's group is to have the foreground from the first."""
+            return self._is_the_programs and self._in_foreground
 
         def take(self) -> None:
-            """In the new process, before the program begins: put its group into the foreground, if ours was there."""
-            if self._in_foreground:
-                _put_into_foreground(os.getpid())
+            """In the new process, before the program begins: put its group into the foreground."""
+            _put_into_foreground(os.getpid())
 
-        def given_to(self, group: int) -> None:
-            """In our own process: the same, should the system be slow with the other."""
-            if self._in_foreground:
-                _put_into_foreground(group)
+        def take_back(self, group: int | None = None) -> None:
+            """The program has ended or was stopped: if its group had the foreground, ours has it again.
 
-        def take_back(self, group: int) -> None:
-            """The program has ended or was stopped: if its group had the foreground, ours has it again."""
-            with contextlib.suppress(OSError):
-                if os.tcgetpgrp(0) == group:
-                    _put_into_foreground(os.getpgrp())
+            Without a group, one that took it and never became a program.
+            """
+            if group is None or _foreground() == group:
+                _put_into_foreground(os.getpgrp())
 
-        def stop_with(self, group: int) -> None:
-            """The program was stopped: stop as well, if there is a shell to notice that, else let it go on."""
-            if _has_shell():
+        def stop_with(self, group: int, signum: int) -> None:
+            """The program was stopped by this signal.
+
+            If it needs the terminal, and that is ours, it gets it. Else we stop as well, if there is a shell to notice
+            that. Else nobody would let the program go on but us.
+            """
+            if signum in _FOR_THE_TERMINAL and _foreground() == os.getpgrp():
+                self._is_the_programs = True
+                self.resume(group)
+            elif _has_shell():
                 self.take_back(group)
                 os.killpg(os.getpgrp(), signal.SIGSTOP)
-            else:
-                os.killpg(group, signal.SIGCONT)
+            elif signum != signal.SIGSTOP:
+                if signum in _FOR_THE_TERMINAL:
+                    _send(group, signal.SIGHUP)  # it will never be in the foreground, and would only be stopped again
+                _send(group, signal.SIGCONT)
 
         def resume(self, group: int) -> None:
             """We were stopped and go on: so does the program, in the foreground if that is where we are."""
-            with contextlib.suppress(OSError):
-                if os.tcgetpgrp(0) == os.getpgrp():
-                    _put_into_foreground(group)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGCONT)
+            if self._is_the_programs and _foreground() == os.getpgrp():
+                _put_into_foreground(group)
+            _send(group, signal.SIGCONT)
+
+    def _is_terminal_of_session(descriptor: int) -> bool:
+        try:
+            return os.tcgetpgrp(descriptor) == _foreground()
+        except OSError:
+            return False  # it is no terminal, or another session's
+
+    def _foreground() -> int | None:
+        """The group in the foreground of our session's terminal; None without a terminal."""
+        try:
+            with _terminal() as terminal:
+                return os.tcgetpgrp(terminal)
+        except OSError:
+            return None
 
     def _put_into_foreground(group: int) -> None:
         # A process that does this from the background is stopped by SIGTTOU, unless that is blocked.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         try:
-            with contextlib.suppress(OSError):  # the terminal was closed, or the group has ended
-                os.tcsetpgrp(0, group)
+            with contextlib.suppress(OSError), _terminal() as terminal:  # it was closed, or the group has ended
+                os.tcsetpgrp(terminal, group)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
-    def _has_shell() -> bool:
-        """Whether our parent is of our session and of another group, as a shell that looks after its jobs is."""
-        parent = os.getppid()
+    @contextlib.contextmanager
+    def _terminal() -> Iterator[int]:
+        descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NONBLOCK)
         try:
-            return os.getsid(parent) == os.getsid(0) and os.getpgid(parent) != os.getpgrp()
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _send(group: int, signum: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signum)
+
+    def _has_shell() -> bool:
+        """Whether our group was begun by a process of our session, as by a shell that looks after its jobs."""
+        group, session, ancestor = os.getpgrp(), os.getsid(0), os.getppid()
+        try:
+            while ancestor and os.getpgid(ancestor) == group:
+                ancestor = _parent_of(ancestor)
+            return ancestor != 0 and os.getsid(ancestor) == session
         except OSError:
             return False
+
+    def _parent_of(pid: int) -> int:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])  # the name in parentheses may hold anything

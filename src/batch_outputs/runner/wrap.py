@@ -89,7 +89,10 @@ async def run(
     if threading.current_thread() is threading.main_thread():
         program.heed_signals()
     try:
-        await attend(launch(plan, program, echo=echo), result)
+        wrapped = launch(plan, program)
+        if echo:
+            wrapped.pass_on_output()
+        await attend(wrapped, result)
     finally:
         program.give_signals_back()
     return result
