@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,35 +16,14 @@ from typing import Any
 import pytest
 
 from support.azurite import Container
-from support.command import BATCH_OUTPUTS, TIMEOUT, Desk, wait_until
+from support.command import TIMEOUT, Desk, wait_until
 from support.fault_proxy import FaultProxy
 from support.faults import hang
+from support.runs import logs, marks, program_is_there
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs of POSIX")
 
-WRITER = """
-import os, sys, time
-own = os.open("own.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-for number in range(150):
-    line = b"line %d of attempt %s\\n" % (number, sys.argv[1].encode())
-    os.write(1, line)
-    os.write(own, line)
-    time.sleep(0.008)
-open("ended", "w").close()
-"""
 LIVES = "echo $$ >pid; echo before; while [ ! -e go ]; do sleep 0.05; done; echo after; touch ended"
-
-
-def logs(container: Container) -> dict[str, bytes]:
-    """All logs of task t1 with their content, by name."""
-    prefix = "t1/$TaskLog/"
-    names = container.client.list_blob_names(name_starts_with=prefix)
-    return {name.removeprefix(prefix): container.client.download_blob(name).readall() for name in names}
-
-
-def marks(container: Container, name: str = "stdout.txt") -> dict[str, str]:
-    """What a log says of itself."""
-    return container.client.get_blob_client(f"t1/$TaskLog/{name}").get_blob_properties().metadata
 
 
 def spools(desk: Desk) -> list[Path]:
@@ -57,19 +34,6 @@ def change_record(spool: Path, **fields: Any) -> None:
     """Change what is written down of a run."""
     path = spool / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
-
-
-def program_is_there(desk: Desk) -> bool:
-    """Whether a process works in the desk's folder, other than a wrapper."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            there = os.readlink(process / "cwd") == str(desk.folder)
-            wraps = b"batch_outputs" in (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if there and not wraps and (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
-            return True
-    return False
 
 
 @contextmanager
@@ -126,39 +90,6 @@ def test_the_next_run_finishes_first(azure: Desk, container: Container) -> None:
     assert logs(container)["stdout.txt"] == b"second\n"
     assert marks(container)["exit_code"] == "0"
     assert spools(azure) == []
-
-
-@pytest.mark.parametrize("finisher", ["resume", "run"])
-def test_killed_at_any_moment(azure: Desk, container: Container, long_form: bool, seed: int, finisher: str) -> None:
-    """Wherever the wrapper is killed, the program ends by itself, and then its log is completed to the byte."""
-    chance = random.Random(seed)  # noqa: S311 - not a secret
-    azure.write("writer.py", WRITER)
-    for attempt in range(40 if long_form else 7):
-        for name in ("own.txt", "ended"):
-            (azure.folder / name).unlink(missing_ok=True)
-        command = [*BATCH_OUTPUTS, "run", "--flush-interval", "0.1", "--task", "t1", "--"]
-        with subprocess.Popen(
-            [*command, sys.executable, "writer.py", f"{attempt}"],
-            cwd=azure.folder,
-            env=azure.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as child:
-            time.sleep(chance.uniform(0.0, 2.6))  # the moment is what is tried
-            child.kill()
-        wait_until(lambda: not program_is_there(azure))
-        own = azure.folder / "own.txt"
-        written = own.read_bytes() if own.exists() else b""
-        assert written.count(b"\n") in {0, 150}
-        azure.run(*(["run", "--", "true"] if finisher == "run" else ["resume"]))
-        stored = logs(container)
-        assert spools(azure) == []
-        if written:
-            assert written in [content for name, content in stored.items() if name.startswith("stdout")], attempt
-        own_words = f"attempt {attempt}\n".encode()
-        for name, content in stored.items():
-            if own_words in content:
-                assert content == written, (attempt, name)
 
 
 def test_killed_before_the_process_was_written_down(azure: Desk, container: Container) -> None:

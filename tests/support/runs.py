@@ -1,0 +1,36 @@
+"""Looking at a run of task t1 from outside: what is stored of its streams, and whether its program is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from support.azurite import Container
+from support.command import Desk
+
+_PREFIX = "t1/$TaskLog/"
+
+
+def logs(container: Container) -> dict[str, bytes]:
+    """All logs of task t1 with their content, by name."""
+    names = container.client.list_blob_names(name_starts_with=_PREFIX)
+    return {name.removeprefix(_PREFIX): container.client.download_blob(name).readall() for name in names}
+
+
+def marks(container: Container, name: str = "stdout.txt") -> dict[str, str]:
+    """What a log of task t1 says of itself."""
+    return container.client.get_blob_client(f"{_PREFIX}{name}").get_blob_properties().metadata
+
+
+def program_is_there(desk: Desk) -> bool:
+    """Whether a process works in the desk's folder, other than a wrapper (Linux)."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            there = os.readlink(process / "cwd") == str(desk.folder)
+            wraps = b"batch_outputs" in (process / "cmdline").read_bytes()
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if there and not wraps and state != "Z":
+            return True
+    return False
