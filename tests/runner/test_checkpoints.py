@@ -79,6 +79,8 @@ def test_the_last_one_is_stored_at_the_end(desk: Desk) -> None:
     """What has changed when the program ends is stored, whatever its exit code, settled or not."""
     desk.run("run", "--checkpoint", "*.ckpt", "--", "sh", "-c", "echo last >a.ckpt; exit 3", code=3)
     assert (desk.folder / STORED / "a.ckpt").read_bytes() == b"last\n"
+    done = desk.run("run", "--checkpoint", "*.none", "--checkpoint", "*.ckpt", "--", "rm", "a.ckpt")
+    assert "No file matches *.none; check the pattern." in done.sentences
 
 
 def test_killed_at_any_moment_it_goes_on(azure: Desk, container: Container, seed: int, long_form: bool) -> None:

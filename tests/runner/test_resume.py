@@ -266,3 +266,19 @@ def test_sigstop_and_sigcont(azure: Desk, container: Container) -> None:
         wait_until(lambda: logs(container)["stdout.txt"] == b"one\ntwo\n")
         child.stdin.write(b"b\n")
         azure.ended(child)
+
+
+def test_whose_folder_is_gone(azure: Desk, container: Container, tmp_path: Path) -> None:
+    """Logs are finished though the directory of the run is gone; files of another directory are not taken for its own."""
+    elsewhere = tmp_path / "disk"
+    elsewhere.mkdir()
+    line = "echo words; touch made ended; kill -9 $PPID; exit 0"
+    azure.run("run", "--spool", str(elsewhere), "--save", "made", "--", "sh", "-c", line, code=-signal.SIGKILL)
+    wait_until(lambda: not program_is_there(azure))
+    shutil.move(azure.folder, tmp_path / "moved")
+    other = Desk(elsewhere, azure.variables, azure.secrets)
+    other.write("made", "by somebody else")
+    done = other.run("resume")
+    assert "is gone, and with it the files that the run was to save" in done.err
+    assert logs(container)["stdout.txt"] == b"words\n"
+    assert not [name for name in container.client.list_blob_names() if "$TaskOutput" in name]

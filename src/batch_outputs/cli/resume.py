@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 import click
@@ -47,9 +46,8 @@ def resume_command(folder: str, flush_timeout: float | None, where: Where) -> in
         for leftover in found:
             if isinstance(leftover, Leftover):
                 say(f"finishing the run of task {leftover.record.task_id} in {leftover.spool.folder}.")
-                with contextlib.suppress(OSError):  # it is gone, and so are the files in it
-                    os.chdir(leftover.record.folder)
-                await finish(leftover, configured, budget, result, files=True)
+                files = _go_to(leftover.record.folder)
+                await finish(leftover, configured, budget, result, files=files)
             else:
                 result.failures.append(leftover)
 
@@ -68,3 +66,13 @@ def resume_command(folder: str, flush_timeout: float | None, where: Where) -> in
         f"{counted(len(result.saved), 'file')} ({size_text(files)})."
     )
     return _NOT_FINISHED if result.failures else 0
+
+
+def _go_to(folder: str) -> bool:
+    """Change to the directory that the patterns of a run are relative to; False if it is gone."""
+    try:
+        os.chdir(folder)
+    except OSError:
+        say(f"the folder {folder} is gone, and with it the files that the run was to save.")
+        return False
+    return True

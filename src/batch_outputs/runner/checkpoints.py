@@ -85,6 +85,7 @@ class Checkpoints:
         self._latest: dict[str, OutputFileReference] = {}
         self._wake = asyncio.Event()
         self._watched: frozenset[str] = frozenset()
+        self._matched: set[CheckpointRule] = set()
 
     async def already_stored(self, restored: Sequence[OutputFileReference]) -> None:
         """What was brought back need not be saved again, as long as it is as it was then."""
@@ -140,11 +141,15 @@ class Checkpoints:
             except Exception as error:
                 self._complain(rule.pattern, error, problems)
                 continue
+            if sources:
+                self._matched.add(rule)
             for source in sources:
                 self._files.setdefault(f"{rule.kind} {source.name}", _File(rule.kind, source))
             for problem in failed:
-                if not isinstance(problem, SourceNotFoundError):  # there is none yet
+                if not isinstance(problem, SourceNotFoundError):
                     self._complain(rule.pattern, problem, problems)
+                elif problems is not None and rule not in self._matched:  # else there is none yet, or none any more
+                    self._result.unmatched.append(problem)
 
     @staticmethod
     def _complain(pattern: str, error: Exception, problems: list[Exception] | None) -> None:
