@@ -269,7 +269,7 @@ def test_sigstop_and_sigcont(azure: Desk, container: Container) -> None:
 
 
 def test_whose_folder_is_gone(azure: Desk, container: Container, tmp_path: Path) -> None:
-    """Logs are finished though the directory of the run is gone; files of another directory are not taken for its own."""
+    """Logs are finished though the directory of the run is gone; files of another one are not taken for its own."""
     elsewhere = tmp_path / "disk"
     elsewhere.mkdir()
     line = "echo words; touch made ended; kill -9 $PPID; exit 0"

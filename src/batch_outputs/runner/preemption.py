@@ -6,9 +6,11 @@ node itself, by a thread of its own.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +24,12 @@ ENDINGS = ("Preempt", "Terminate", "Reboot", "Redeploy")
 _EVENTS = "/metadata/scheduledevents?api-version=2020-07-01"
 _NAME = "/metadata/instance/compute/name?api-version=2020-06-01&format=text"
 _HEADERS = {"Metadata": "true"}
+_A_NAME = re.compile(r"[\w.-]+")
 _LOOK = 1.0
-_PATIENCE = 130.0
-"""Seconds; the service takes up to two minutes for the first answer, which turns the events on."""
+_PATIENCE = 3.0
+"""Seconds; a request that is lost may cost only a part of the time between an announcement and the end."""
+_PATIENCE_AT_FIRST = 130.0
+"""The service takes up to two minutes for the first answer, which turns the events on."""
 _LONGEST_ANSWER = 1024 * 1024
 
 
@@ -50,9 +55,10 @@ def notice_in(document: object, node: str | None) -> Notice | None:
         if not isinstance(event, dict) or event.get("EventType") not in ENDINGS:
             continue
         resources = event.get("Resources")
-        names = {str(name).lower() for name in resources} if isinstance(resources, list) else set()
-        if node is None or node.lower() in names:
-            return Notice(str(event["EventType"]), str(event.get("NotBefore") or ""))
+        names = resources if isinstance(resources, list) else ()
+        if node is None or any(isinstance(name, str) and name.lower() == node.lower() for name in names):
+            not_before = event.get("NotBefore")
+            return Notice(event["EventType"], not_before if isinstance(not_before, str) else "")
     return None
 
 
@@ -60,8 +66,9 @@ class PreemptionWatch:
     """A thread that looks once a second until the node's end is announced, and then calls `on_notice`, once."""
 
     def __init__(self, url: str, on_notice: Callable[[Notice], object]) -> None:
-        self._host = urlsplit(url).netloc
+        self._host = urlsplit(url.strip()).netloc
         self._on_notice = on_notice
+        self._node: str | None = None
         self._stop = threading.Event()
         self._told = False
         # A daemon: an answer that does not come holds nobody.
@@ -76,28 +83,43 @@ class PreemptionWatch:
         self._stop.set()
 
     def _watch(self) -> None:
-        node: str | None = None
+        patience = _PATIENCE_AT_FIRST
         while not self._stop.is_set():
             try:
-                node = node or self._get(_NAME).decode(errors="replace").strip() or None
-                notice = notice_in(json.loads(self._get(_EVENTS)), node)
+                notice = self._look(patience)
             except (OSError, ValueError, http.client.HTTPException) as error:
                 self._complain(error)
-                notice = None
-            if notice is not None:
-                if not self._stop.is_set():
-                    self._on_notice(notice)
-                return
+            else:
+                patience = _PATIENCE
+                if notice is not None:
+                    if not self._stop.is_set():
+                        self._on_notice(notice)
+                    return
             self._stop.wait(_LOOK)
 
-    def _get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection(self._host, timeout=_PATIENCE)  # straight there, past any proxy
+    def _look(self, patience: float) -> Notice | None:
+        try:
+            document = json.loads(self._get(_EVENTS, patience))
+        except (ValueError, RecursionError):
+            raise OSError("its answer is not JSON") from None
+        if notice_in(document, None) is None:
+            return None
+        return notice_in(document, self._name())
+
+    def _name(self) -> str | None:
+        """The own machine's name, asked for anew each time it matters; None if it could never be learnt."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            name = self._get(_NAME, _PATIENCE).decode(errors="replace").strip()
+            if _A_NAME.fullmatch(name):  # and not somebody's web page
+                self._node = name
+        return self._node
+
+    def _get(self, path: str, patience: float) -> bytes:
+        connection = http.client.HTTPConnection(self._host, timeout=patience)  # straight there, past any proxy
         try:
             connection.request("GET", path, headers=_HEADERS)
             answer = connection.getresponse()
             if answer.status != http.client.OK:
-                if path == _NAME:
-                    return b""  # every event counts then
                 raise OSError(f"it answered {answer.status}")
             return answer.read(_LONGEST_ANSWER)
         finally:

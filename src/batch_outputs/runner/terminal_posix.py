@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Self
 
@@ -23,6 +24,8 @@ if sys.platform != "win32":
         def __init__(self) -> None:
             self._is_the_programs = _is_terminal_of_session(0)
             self._in_foreground = _foreground() == os.getpgrp()
+            self._next_is_seen_to = False
+            """Whether the next SIGCONT is what `stop_with` waits for."""
 
         @classmethod
         def of_session(cls) -> Self | None:
@@ -47,24 +50,32 @@ if sys.platform != "win32":
                 _put_into_foreground(os.getpgrp())
 
         def stop_with(self, group: int, signum: int) -> None:
-            """The program was stopped by this signal.
+            """The program was stopped by this signal: what is needed for it to go on. Returns when it does.
 
             If it needs the terminal, and that is ours, it gets it. Else we stop as well, if there is a shell to notice
-            that. Else nobody would let the program go on but us.
+            that, until the shell lets us go on. Else nobody would let the program go on but us.
             """
             if signum in _FOR_THE_TERMINAL and _foreground() == os.getpgrp():
                 self._is_the_programs = True
-                self.resume(group)
+                self._go_on(group)
             elif _has_shell():
                 self.take_back(group)
-                os.killpg(os.getpgrp(), signal.SIGSTOP)
+                self._next_is_seen_to = True
+                _stop_our_group()
+                self._go_on(group)
             elif signum != signal.SIGSTOP:
                 if signum in _FOR_THE_TERMINAL:
                     _send(group, signal.SIGHUP)  # it will never be in the foreground, and would only be stopped again
                 _send(group, signal.SIGCONT)
 
         def resume(self, group: int) -> None:
-            """We were stopped and go on: so does the program, in the foreground if that is where we are."""
+            """We were told to go on: so does the program, in the foreground if that is where we are."""
+            if self._next_is_seen_to:
+                self._next_is_seen_to = False
+            else:
+                self._go_on(group)
+
+        def _go_on(self, group: int) -> None:
             if self._is_the_programs and _foreground() == os.getpgrp():
                 _put_into_foreground(group)
             _send(group, signal.SIGCONT)
@@ -109,11 +120,32 @@ if sys.platform != "win32":
         group, session, ancestor = os.getpgrp(), os.getsid(0), os.getppid()
         try:
             while ancestor and os.getpgid(ancestor) == group:
-                ancestor = _parent_of(ancestor)
+                ancestor = _parent_and_group(ancestor)[0]
             return ancestor != 0 and os.getsid(ancestor) == session
         except OSError:
             return False
 
-    def _parent_of(pid: int) -> int:
+    def _stop_our_group() -> None:
+        """Stop all of our group, and return when we go on.
+
+        A signal to the whole group would stop us a moment after it was sent, and that we go on would be told to a
+        handler, which runs when the main thread next wakes up. One to this thread does its work before it returns.
+        """
+        for pid in _others_of_our_group():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+    def _others_of_our_group() -> list[int]:
+        found = []
+        with contextlib.suppress(OSError):
+            for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+                with contextlib.suppress(OSError):  # it has just ended
+                    if pid != os.getpid() and _parent_and_group(pid)[1] == os.getpgrp():
+                        found.append(pid)
+        return found
+
+    def _parent_and_group(pid: int) -> tuple[int, int]:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])  # the name in parentheses may hold anything
+            fields = file.read().rpartition(b")")[2].split()  # the name in parentheses may hold anything
+        return int(fields[1]), int(fields[2])
