@@ -316,7 +316,8 @@ class FollowedLog:
     def _failed(self, cause: BatchOutputsError) -> None:
         self._failures += 1
         self._last_error = cause
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
+        longest = _IN_A_HURRY if self._hurried else _LONGEST_PAUSE
+        pause = min(longest, _FIRST_PAUSE * 2 ** min(self._failures - 1, 10))
         now = self._clock.now()
         self._not_before = now + ((cause.retry_after or 0.0) if isinstance(cause, StoreUnavailableError) else 0.0)
         self._next_round = max(now + pause * _jitter(0.7), self._not_before)

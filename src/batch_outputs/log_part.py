@@ -166,7 +166,16 @@ class LogPart:
         """Add to the marks that the node's end has been announced."""
         await self.settle()
         self.marks = replace(self.marks, notice=notice)
-        await self._mark(replace(LogMarks.from_metadata(self._known().metadata), notice=notice))
+        try:
+            await self._mark_notice(notice)
+        except BlobChangedError:
+            await self._look_again()  # perhaps our own mark, whose answer was lost, or what somebody has added
+            await self._mark_notice(notice)
+
+    async def _mark_notice(self, notice: str) -> None:
+        marks = LogMarks.from_metadata(self._known().metadata)
+        if marks.notice != notice:
+            await self._mark(replace(marks, notice=notice))
 
     async def _mark(self, marks: LogMarks) -> None:
         known = self._known()

@@ -139,12 +139,18 @@ class LogThread:
         try:
             while not (await asyncio.wait([ending], timeout=TICK))[0]:
                 if tracked.is_out_of_time():
+                    self._stop_round(tracked)  # or it would go on behind the end, without its file
                     ending.cancel()  # a service that takes a request and does not answer is waited for much longer
         finally:
             ending.cancel()
             self._tracked.pop(tracked, None)
         if not ending.cancelled():
             ending.result()
+
+    def _stop_round(self, tracked: Tracked) -> None:
+        entry = self._tracked.get(tracked)
+        if entry is not None and entry.task is not None:
+            entry.task.cancel()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

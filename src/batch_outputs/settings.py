@@ -45,6 +45,7 @@ ACCOUNT_URL = "BATCH_OUTPUTS_ACCOUNT_URL"
 
 METADATA_URL = "BATCH_OUTPUTS_METADATA_URL"
 _INSTANCE_METADATA = "http://169.254.169.254"
+_PLAIN_HTTP = re.compile(r"http://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
 
 WHAT_TO_SET = (
     f"set {CONTAINER_URL} (a container's URL, with or without a SAS), {ACCOUNT_URL} (an account's URL), "
@@ -55,6 +56,7 @@ _CONTAINER_NAME = re.compile(r"\$root|\$web|\$logs|[a-z0-9](?:[a-z0-9]|-(?!-)){1
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9]{3,24}(?:-secondary)?")
 _HOST = re.compile(r"[a-z0-9:][a-z0-9._:-]*")
 _LONGEST_PLAIN_TEXT = 63
+_LAST_PORT = 65535
 # The emulator's account and key are published constants, the same on every machine.
 _EMULATOR = KeyAccess(
     "devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -136,14 +138,14 @@ def metadata_url(environ: Mapping[str, str] | None = None) -> str:
     Raises:
         ConfigurationError: `BATCH_OUTPUTS_METADATA_URL` is not a plain http URL.
     """
-    url = (os.environ if environ is None else environ).get(METADATA_URL) or _INSTANCE_METADATA
-    parts = _split(url, METADATA_URL)
-    if parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.fragment:
+    url = ((os.environ if environ is None else environ).get(METADATA_URL) or _INSTANCE_METADATA).strip().rstrip("/")
+    found = _PLAIN_HTTP.fullmatch(url)
+    if found is None or int(found[1] or 80) > _LAST_PORT:
         raise ConfigurationError(
             f"{METADATA_URL} is {shown(url)}; give http://HOST[:PORT], or leave it out for the node's own service.",
             variable=METADATA_URL,
         )
-    return url.rstrip("/")
+    return url
 
 
 def read_url_file(path: str) -> str:

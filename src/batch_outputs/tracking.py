@@ -80,8 +80,13 @@ class TrackedSave:
     def hurry(self, notice: str | None = None) -> None:
         """Begin to save at once, and from now on every second: the process or its node is about to end.
 
-        With a `notice`, such as `Preempt`, the log's metadata says what was announced (plain ASCII text).
+        With a `notice`, such as `Preempt`, the log's metadata says what was announced.
+
+        Raises:
+            ValueError: the notice is not plain printable ASCII text, as metadata has to be.
         """
+        if notice is not None and not (notice.isascii() and notice.isprintable()):
+            raise ValueError(f"the notice {notice!r} is not plain printable ASCII text")
         self._log.hurry(notice)
 
     async def flush(self) -> None:

@@ -100,7 +100,9 @@ class Checkpoints:
                 file.saved = file.stamp
 
     def look_now(self) -> None:
-        """Something is about to happen: look at once for what has settled."""
+        """The end is near: look at once for what has settled, also for what was refused a moment ago."""
+        for file in self._files.values():
+            file.not_before = 0.0
         self._wake.set()
 
     async def keep(self, ended: asyncio.Event) -> None:

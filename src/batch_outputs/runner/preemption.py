@@ -26,7 +26,7 @@ _NAME = "/metadata/instance/compute/name?api-version=2020-06-01&format=text"
 _HEADERS = {"Metadata": "true"}
 _A_NAME = re.compile(r"[\w.-]+")
 _LOOK = 1.0
-_PATIENCE = 3.0
+_PATIENCE = 2.0
 """Seconds; a request that is lost may cost only a part of the time between an announcement and the end."""
 _PATIENCE_AT_FIRST = 130.0
 """The service takes up to two minutes for the first answer, which turns the events on."""
@@ -66,7 +66,7 @@ class PreemptionWatch:
     """A thread that looks once a second until the node's end is announced, and then calls `on_notice`, once."""
 
     def __init__(self, url: str, on_notice: Callable[[Notice], object]) -> None:
-        self._host = urlsplit(url.strip()).netloc
+        self._host = urlsplit(url).netloc
         self._on_notice = on_notice
         self._node: str | None = None
         self._stop = threading.Event()
