@@ -75,11 +75,12 @@ class FollowedLog:
         on_error: Callable[[TrackingError], object] | None = None,
         clock: Clock | None = None,
         own_only: bool = False,
+        opened: int | None = None,
     ) -> None:
         self.chain = LogChain(
             store,
             blob_name,
-            GrowingFile(path),
+            GrowingFile(path, opened),
             marks,
             content_type=content_type,
             noticed=self._noticed,

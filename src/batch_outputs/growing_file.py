@@ -25,9 +25,10 @@ class GrowingFile:
     its file number is not given to another, so that a replacement always shows.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, opened: int | None = None) -> None:
+        """`opened`: a descriptor of the file that somebody else holds, if it is open already."""
         self.path = os.path.abspath(path)  # the process may change its directory meanwhile
-        self._descriptor: int | None = None
+        self._descriptor = None if opened is None else os.dup(opened)
 
     def look(self) -> Look:
         """The file now; of length 0 as long as it does not exist.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import Self
 
 from anyio import Lock
 
-from batch_outputs.location import DirectoryAccount, StoreLocation
+from batch_outputs.location import StoreLocation
 from batch_outputs.settings import EMBEDDED_JOB, Target
 from batch_outputs.stores import open_account, open_store
 from batch_outputs.stores.base import Store
@@ -23,12 +22,13 @@ class JobContainer:
     """One container, opened when it is first needed; shared by a job's storage and those of its tasks."""
 
     def __init__(
-        self, location: StoreLocation, *, job_id: str | None, embedded: bool = False, whole_account: bool = False
+        self, location: StoreLocation, *, job_id: str | None, embedded: bool = False, folder: str | None = None
     ) -> None:
         self.location = location
         self.job_id = job_id
+        self.folder = folder
+        """The folder that everything is stored in, if it is one; it is no source of outputs."""
         self._to_be_created = embedded
-        self._whole_account = whole_account
         self._creating = Lock()
         self._store: Store | None = None
 
@@ -36,9 +36,8 @@ class JobContainer:
     def to(cls, target: Target, job_id: str | None) -> Self:
         """The container of a job at a target."""
         job_id = job_id or (EMBEDDED_JOB if target.embedded else None)
-        return cls(
-            target.location(job_id), job_id=job_id, embedded=target.embedded, whole_account=target.container is None
-        )
+        location = target.location(job_id)
+        return cls(location, job_id=job_id, embedded=target.embedded, folder=target.folder(location.container))
 
     @property
     def store(self) -> Store:
@@ -46,14 +45,6 @@ class JobContainer:
         if self._store is None:
             self._store = open_store(self.location)
         return self._store
-
-    @property
-    def folder(self) -> str | None:
-        """The folder that everything is stored in, if it is one; it is no source of outputs."""
-        account = self.location.account
-        if not isinstance(account, DirectoryAccount):
-            return None
-        return os.path.abspath(account.root if self._whole_account else account.root / self.location.container)
 
     async def prepare_to_write(self) -> None:
         """In the embedded folder containers come by themselves."""

@@ -228,6 +228,7 @@ class OutputStorage:
         settle: float | None = None,
         per_node: bool | None = None,
         attempt: str | None = None,
+        opened: int | None = None,
         on_error: Callable[[TrackingError], object] | None = None,
     ) -> AbstractAsyncContextManager[TrackedSave]:
         """Save a file that still grows, such as a log, while the block runs.
@@ -251,6 +252,8 @@ class OutputStorage:
             attempt: An id of your own for whoever writes the file (letters and digits). A log of that name that was
                 written under another id is kept aside, whatever it holds. By default the log goes on if the file begins
                 with it.
+            opened: A descriptor of the file, open for reading, so that it is followed although its name may be taken
+                away before the first look. It stays yours.
             on_error: Called with a `TrackingError` for each failed round; the next round tries again.
 
         Raises:
@@ -279,6 +282,7 @@ class OutputStorage:
             environment=self._environment,
             on_error=on_error,
             attempt=attempt,
+            opened=opened,
             owner=threading.current_thread(),
         )
 

@@ -105,6 +105,12 @@ class Target:
             )
         return StoreLocation(self.account, job_container_name(job))
 
+    def folder(self, container: str) -> str | None:
+        """The folder that everything is stored in, if it is one: the container's, or that of the whole account."""
+        if not isinstance(self.account, DirectoryAccount):
+            return None
+        return os.path.abspath(self.account.root if self.container is None else self.account.root / container)
+
     def task(self, task_id: str | None) -> str:
         """The task id to use.
 

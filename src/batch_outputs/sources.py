@@ -20,6 +20,11 @@ _WINDOWS = os.name == "nt"
 Report: TypeAlias = Callable[[SourceError], object]
 
 
+def pattern_here(text: str, environ: Mapping[str, str] | None = None) -> Pattern:
+    """A pattern as this system reads it, with the variables of our environment unless others are given."""
+    return Pattern.parse(text, environ=os.environ if environ is None else environ, windows=_WINDOWS)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A file to save, and the output name it gets."""
@@ -127,7 +132,7 @@ def _files(specification: str, folders: Folders, environ: Mapping[str, str], unr
     if os.path.lexists(located):
         yield _Found(specification, None)
         return
-    pattern = Pattern.parse(specification, environ=environ, windows=_WINDOWS)
+    pattern = pattern_here(specification, environ)
     if pattern.is_literal:
         if pattern.base != specification:  # a variable was expanded
             yield from _files(pattern.base, folders, {}, unreadable)

@@ -415,6 +415,7 @@ class _OutputStorage(Generic[Storage]):
         settle: float | None = None,
         per_node: bool | None = None,
         attempt: str | None = None,
+        opened: int | None = None,
         on_error: Callable[[TrackingError], object] | None = None,
     ) -> AbstractContextManager[TrackedSave]:
         manager = self._storage.save_tracked(
@@ -425,6 +426,7 @@ class _OutputStorage(Generic[Storage]):
             settle=settle,
             per_node=per_node,
             attempt=attempt,
+            opened=opened,
             on_error=on_error,
         )
 

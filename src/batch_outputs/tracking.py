@@ -131,6 +131,7 @@ async def track_file(
     on_error: Callable[[TrackingError], object] | None,
     owner: threading.Thread,
     attempt: str | None = None,
+    opened: int | None = None,
 ) -> AsyncIterator[TrackedSave]:
     """Keep the file at `path` stored as `blob_name` while the block runs; see `TaskOutputStorage.save_tracked`.
 
@@ -156,6 +157,7 @@ async def track_file(
             flush_interval=flush_interval,
             on_error=on_error,
             own_only=attempt is not None,
+            opened=opened,
         )
 
     try:

@@ -237,6 +237,66 @@ def test_a_checkpoint_that_is_lost_is_told(azure: Desk, container: Container, fa
     assert "a.ckpt is not saved, as the time for saving was over" in done.err
 
 
+def test_what_resume_has_saved_is_restored(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """The last checkpoint of a run that had no more time is stored before the next run restores; nothing is lost."""
+    url = azure.variables["BATCH_OUTPUTS_CONTAINER_URL"]
+    azure.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": fault_proxy.through(url), "BATCH_OUTPUTS_RETRY_SECONDS": "0"}
+    options = ["--flush-timeout", "1", "--restore", "*.ckpt", "--checkpoint", "*.ckpt"]
+    azure.run("run", *options, "--", "sh", "-c", "echo 1 >a.ckpt")
+    fault_proxy.fault(answer_before(503), on="put", times=None)
+    azure.run("run", *options, "--", "sh", "-c", "echo 2 >a.ckpt", code=125)
+    fault_proxy.clear()
+    assert azure.run("run", *options, "--", "cat", "a.ckpt").out == "2\n"
+    assert stored(container, "a.ckpt") == b"2\n"
+
+
+def test_a_newer_file_is_kept(azure: Desk, container: Container) -> None:
+    """A file that is newer than what is stored may be half-written, so it makes room; but it is kept, and named."""
+    container.client.upload_blob("t1/$TaskIntermediate/d/a.ckpt", b"stored")
+    time.sleep(1.1)  # the service counts in seconds
+    azure.write("d/a.ckpt", "newer")
+    done = azure.run("run", "--restore", "d/*.ckpt", "--", "cat", "d/a.ckpt")
+    assert done.out == "stored"
+    kept = azure.folder / ".batch-outputs/replaced/d/a.ckpt"
+    assert kept.read_text() == "newer"
+    assert f"it is kept as {kept}" in done.err
+
+
+def test_killed_while_it_writes(azure: Desk, container: Container) -> None:
+    """What a program was writing when a signal ended it does not take the place of a whole checkpoint."""
+    line = "echo whole >a.ckpt; read go; printf ha >a.ckpt; kill -9 $$"
+    with azure.started("run", "--checkpoint", "*.ckpt", "--", "sh", "-c", line) as child:
+        wait_until(lambda: stored(container, "a.ckpt") == b"whole\n")
+        assert child.stdin
+        child.stdin.write(b"go\n")
+        done = azure.ended(child, code=128 + signal.SIGKILL)
+    assert stored(container, "a.ckpt") == b"whole\n"
+    assert "may be half-written, so it is not saved" in done.err
+
+
+def test_restored_once_though_the_store_falters(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """A restoring that has to be begun anew counts each file and each rule once."""
+    for name in ("a.ckpt", "b.ckpt"):
+        container.client.upload_blob(f"t1/$TaskIntermediate/{name}", name.encode())
+    url = azure.variables["BATCH_OUTPUTS_CONTAINER_URL"]
+    through = {"BATCH_OUTPUTS_CONTAINER_URL": fault_proxy.through(url), "BATCH_OUTPUTS_RETRY_SECONDS": "0"}
+    fault_proxy.fault(answer_before(503), on="read", times=3)
+    options = ["--restore", "none", "--restore", "*.ckpt"]
+    done = azure.run("run", *options, "--", "cat", "a.ckpt", "b.ckpt", variables=through)
+    assert done.out == "a.ckptb.ckpt"
+    assert "restored 2 files (12 B)." in done.sentences
+    assert len([sentence for sentence in done.sentences if "so nothing is restored" in sentence]) == 1
+
+
+def test_in_a_linked_folder(desk: Desk, tmp_path: Path) -> None:
+    """A folder of checkpoints may be a link, as to a larger disk, if the pattern names it."""
+    (tmp_path / "disk").mkdir()
+    (desk.folder / "ckpt").symlink_to(tmp_path / "disk")
+    desk.run("run", "--checkpoint", "ckpt/*", "--", "sh", "-c", "echo 1 >ckpt/a")
+    (tmp_path / "disk/a").unlink()
+    assert desk.run("run", "--restore", "ckpt/*", "--", "cat", "ckpt/a").out == "1\n"
+
+
 @pytest.mark.parametrize("option", ["--checkpoint", "--restore"])
 @pytest.mark.parametrize("pattern", ["/var/*.ckpt", "../*.ckpt", "a/../../b", "$UP/x"])
 def test_patterns_that_lead_out_are_refused(desk: Desk, option: str, pattern: str) -> None:
@@ -255,7 +315,7 @@ def test_hostile_names_stay_inside(azure: Desk, container: Container, tmp_path: 
     asyncio.run(_put(container, "../up.ckpt", "a/../../up.ckpt", "/abs.ckpt", "fine.ckpt"))
     azure.run("run", "--restore", "**/*.ckpt", "--", "cat", "fine.ckpt")
     container.client.upload_blob("t1/$TaskIntermediate/link/x.ckpt", b"x")
-    done = azure.run("run", "--restore", "link/*.ckpt", "--", "touch", "ran", code=125)
+    done = azure.run("run", "--restore", "**/*.ckpt", "--", "touch", "ran", code=125)
     assert "link is a symbolic link" in done.err
     assert not (azure.folder / "ran").exists()
     assert list(outside.iterdir()) == []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from support.azurite import Container
-from support.command import Desk, signature, wait_until
+from support.command import TIMEOUT, Desk, signature, wait_until
 from support.fault_proxy import FaultProxy
-from support.faults import answer_before, cut_after, cut_before
+from support.faults import answer_before, cut_after, cut_before, hang
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs of POSIX")
 
@@ -43,7 +46,7 @@ def test_refused(desk: Desk, container: Container, own: int, options: list[str],
     assert done.out == "output\n"
     assert spooled(desk) == b"output\n"
     (spool,) = desk.folder.glob(".batch-outputs/*")
-    assert f"the program's output is kept in {spool}; batch-outputs resume saves it." in done.sentences
+    assert f"batch-outputs resume saves the program's output, kept in {spool}." in done.sentences
     ends = f"the program ended with {own}"
     verdict = ", and this run ends with 125, as not everything is saved" if expected != own else ""
     assert done.summary == f"saved 0 files (0 B) and 0 logs (0 B) of task t1; {ends}{verdict}."
@@ -142,3 +145,72 @@ def test_working_directory_that_cannot_be_written(desk: Desk) -> None:
     done = desk.run("run", "--", "touch", "ran", code=125)
     assert "start it where files can be written" in done.err
     assert desk.everything == {"file"}
+
+
+def test_storage_that_hangs(through: Desk, fault_proxy: FaultProxy) -> None:
+    """A service that takes requests and never answers costs no more than the time for saving."""
+    fault_proxy.fault(hang, times=None)
+    began = time.monotonic()
+    options = ["--flush-timeout", "1", "--save", "made"]
+    done = through.run("run", *options, "--", "sh", "-c", "echo words; touch made", code=125)
+    assert time.monotonic() - began < 20
+    assert "gave no answer in time" in done.err
+    assert spooled(through) == b"words\n"
+
+
+def test_files_that_had_no_time(through: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """Files that could not be saved in time are saved by `resume`, also when the logs are complete."""
+    fault_proxy.fault(hang, on="put", times=None)
+    rules = ["--save", "made", "--checkpoint", "state"]
+    line = "echo words; echo x >made; echo y >state"
+    done = through.run("run", "--flush-timeout", "1", *rules, "--", "sh", "-c", line, code=125)
+    assert "not saved, as the time for saving was over" in done.err
+    assert container.client.download_blob(LOG).readall() == b"words\n"
+    fault_proxy.clear()
+    through.run("resume")
+    names = set(container.client.list_blob_names())
+    assert {"t1/$TaskOutput/made", "t1/$TaskIntermediate/state"} <= names
+    assert not (through.folder / ".batch-outputs").exists()
+
+
+def test_a_stuck_reader_has_no_more_time_than_saving(desk: Desk) -> None:
+    """A reader of our output that takes nothing is waited for as long as saving may take, and no longer."""
+    reader, writer = os.pipe()
+    line = "yes | head -c 3000000; exit 4"
+    with desk.started("run", "--flush-timeout", "1", "--", "sh", "-c", line, stdout=writer) as child:
+        os.close(writer)
+        began = time.monotonic()
+        assert child.wait(timeout=TIMEOUT) == 4
+        assert time.monotonic() - began < 15
+    os.close(reader)
+
+
+def test_earlier_logs_do_not_hold_up_new_ones(through: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """While much is left of an earlier run, the log of a new one is stored all the same, and both are exact."""
+    old = b"x" * 4_000_000
+    through.write("old", old)
+    with fault_proxy.down():
+        through.run("run", "--flush-timeout", "0.5", "--", "cat", "old", code=125)
+    fault_proxy.bytes_per_second = 250_000
+    with through.started("run", "--flush-interval", "0.5", "--", "sh", "-c", "echo new; read go") as child:
+        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"new\n", timeout=60)
+        fault_proxy.bytes_per_second = None
+        child.communicate(b"go\n", timeout=TIMEOUT)
+        assert child.returncode == 0
+    through.run("resume")
+    stored = [container.client.download_blob(name).readall() for name in container.client.list_blob_names()]
+    assert old in stored
+    assert all(old.startswith(content) or content == b"new\n" for content in stored)
+
+
+def test_asked_to_end_when_the_program_has_ended(through: Desk, fault_proxy: FaultProxy) -> None:
+    """A signal during the saving shortens that; the program, which ended by itself, was not killed."""
+    gate = fault_proxy.gate()
+    fault_proxy.fault(gate.held, on="put")
+    with through.started("run", "--grace", "0.1", "--save", "made", "--", "touch", "made") as child:
+        fault_proxy.wait_fired()
+        child.send_signal(signal.SIGTERM)
+        wait_until((through.folder / "made").exists)
+        gate.release()
+        done = through.ended(child)
+    assert "was killed" not in done.err

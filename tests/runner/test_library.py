@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from batch_outputs.runner import CannotStartError, RestoreRule, RunResult, SaveR
 from batch_outputs.settings import Target, container_target
 from support.azurite import Container
 from support.command import Desk, wait_until
+from support.fault_proxy import FaultProxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="programs of POSIX")]
 
@@ -78,6 +80,22 @@ async def test_refused_before_anything_starts(target: Target, tmp_path: Path) ->
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", [[], [""]])
+async def test_no_program(target: Target, command: list[str]) -> None:
+    """A command without a program is an error before anything starts."""
+    with pytest.raises(ConfigurationError, match="name a program"):
+        await run(command, task_id="t1", target=target)
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("command", ["ls -l", b"ls"])
+async def test_a_text_is_no_command(target: Target, command: Any) -> None:
+    """A line for a shell, whose letters would be taken for arguments, is refused with what to write instead."""
+    with pytest.raises(TypeError, match=r'\["sh", "-c", line\]'):
+        await run(command, task_id="t1", target=target)
+    assert os.listdir() == []
+
+
 async def test_cancelled(target: Target, container: Container) -> None:
     """A run that is cancelled asks the program to end, saves what it left, and is cancelled then."""
     line = "trap 'echo ended; exit 0' TERM; echo ready; touch ready; while :; do sleep 0.02; done"
@@ -90,6 +108,24 @@ async def test_cancelled(target: Target, container: Container) -> None:
     assert os.listdir() == ["ready"]
 
 
+async def test_cancelled_while_it_saves(target: Target, container: Container, fault_proxy: FaultProxy) -> None:
+    """A run that is cancelled when its program has ended saves the rest, and is cancelled then."""
+    slow = container_target(fault_proxy.through(container.sas_url()))
+    gate = fault_proxy.gate()
+    fault_proxy.fault(gate.held, on="put")
+    command = ["sh", "-c", "echo words; echo x >made"]
+    task = asyncio.create_task(run(command, save=["made"], task_id="t1", target=slow, echo=False))
+    await asyncio.to_thread(fault_proxy.wait_fired)
+    task.cancel()
+    await asyncio.sleep(0)
+    gate.release()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert container.client.download_blob("t1/$TaskLog/stdout.txt").readall() == b"words\n"
+    assert container.client.download_blob("t1/$TaskOutput/made").readall() == b"x\n"
+    assert os.listdir() == ["made"]
+
+
 async def test_signals_are_given_back(target: Target) -> None:
     """While the program runs signals are for it, and afterwards they do what they did before."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
@@ -97,6 +133,19 @@ async def test_signals_are_given_back(target: Target) -> None:
     result = await run(["sh", "-c", line], task_id="t1", target=target, echo=False)
     assert result.exit_code == 128 + signal.SIGUSR1
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+async def test_several_at_once(target: Target) -> None:
+    """Of several runs at once each gets our signals, and when the last has ended they do what they did before."""
+    before = signal.getsignal(signal.SIGUSR1)
+    line = "trap 'exit 7' USR1; touch $0; while :; do sleep 0.02; done"
+    runs = [
+        asyncio.create_task(run(["sh", "-c", line, name], task_id=name, target=target, echo=False)) for name in "abc"
+    ]
+    await asyncio.to_thread(wait_until, lambda: {"a", "b", "c"} <= set(os.listdir()))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    assert [(await one).exit_code for one in runs] == [7, 7, 7]
+    assert signal.getsignal(signal.SIGUSR1) == before
 
 
 def test_on_another_thread(target: Target, container: Container) -> None:

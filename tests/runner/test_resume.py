@@ -201,17 +201,44 @@ def test_spool_elsewhere(azure: Desk, container: Container, tmp_path: Path) -> N
 
 def test_spool_that_is_rubbish(azure: Desk, container: Container) -> None:
     """What cannot be read is named with the way out, is not touched, and does not keep the next run from its work."""
-    records = ["", "{", "[]", "{}", '{"version": 2}', '{"version": 1, "pid": "x"}', "\x00\x00"]
+    good = _record(azure)
+    records = ["", "{", "[]", "{}", '{"version": 2}', "\x00\x00", "[" * 100_000]
+    wrong: list[dict[str, Any]] = [
+        *({"pid": pid} for pid in ("12", 1.5, 0, -1, True)),
+        {"folder": None},
+        {"folder": "a\0b"},
+        {"container_url": 5},
+        {"task_id": "a/b"},
+        {"attempt": "a\nb"},
+        {"attempt": None},
+        {"exit_code": "0"},
+        {"logs": {"../../secret.txt": "t1/$TaskLog/leak.txt"}},
+        {"logs": {"stdout.txt": "t2/$TaskLog/stdout.txt"}},
+        {"logs": ["stdout.txt"]},
+        {"saves": [{"kind": "TaskOutput", "pattern": 5, "name": None, "when": "success", "required": False}]},
+        {"saves": [{"kind": "TaskOutput", "pattern": "a", "name": None, "when": "never", "required": False}]},
+        {"checkpoints": [{"kind": "a/b", "pattern": "x"}]},
+        {"more": 1},
+    ]
+    records += [json.dumps(good | fields) for fields in wrong]
+    azure.write("secret.txt", "secret")
     for number, text in enumerate(records):
-        azure.write(f".batch-outputs/{number}/run.json", text)
-        azure.write(f".batch-outputs/{number}/stdout.txt", "words")
+        azure.write(f".batch-outputs/{number:02}/run.json", text)
+        azure.write(f".batch-outputs/{number:02}/stdout.txt", "words")
     done = azure.run("resume", code=125)
-    assert len(done.sentences) == len(records)
+    assert len(done.sentences) == len(records), done.err
     assert sum("cannot be read" in sentence for sentence in done.sentences) == len(records) - 1
     assert sum("is of version 2" in sentence for sentence in done.sentences) == 1
     azure.run("run", "--", "echo", "fine")
     assert logs(container)["stdout.txt"] == b"fine\n"
     assert len(list(azure.folder.glob(".batch-outputs/*/stdout.txt"))) == len(records)
+
+
+def _record(desk: Desk) -> dict[str, Any]:
+    """What is written down of a run that can be finished."""
+    desk.run("run", "--", "sh", "-c", "cp .batch-outputs/*/run.json ../good.json")
+    record: dict[str, Any] = json.loads((desk.folder.parent / "good.json").read_text())
+    return record
 
 
 def test_a_record_that_leads_elsewhere(azure: Desk, container: Container) -> None:
@@ -278,7 +305,17 @@ def test_whose_folder_is_gone(azure: Desk, container: Container, tmp_path: Path)
     shutil.move(azure.folder, tmp_path / "moved")
     other = Desk(elsewhere, azure.variables, azure.secrets)
     other.write("made", "by somebody else")
-    done = other.run("resume")
+    done = other.run("resume", code=125)
     assert "is gone, and with it the files that the run was to save" in done.err
     assert logs(container)["stdout.txt"] == b"words\n"
     assert not [name for name in container.client.list_blob_names() if "$TaskOutput" in name]
+
+
+def test_a_run_without_logs(azure: Desk) -> None:
+    """A killed run of which nothing is left to be saved is no failure."""
+    line = "kill -9 $PPID; touch ended"
+    direct = ["--stdout", "direct", "--stderr", "direct"]
+    azure.run("run", *direct, "--", "sh", "-c", line, code=-signal.SIGKILL)
+    wait_until(lambda: not program_is_there(azure))
+    azure.run("resume")
+    assert not (azure.folder / ".batch-outputs").exists()

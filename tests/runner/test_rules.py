@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -147,6 +149,33 @@ def test_refused(desk: Desk, options: list[str], text: str) -> None:
     assert desk.everything == set()
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400", "1e12"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("run", "--grace"),
+        ("run", "--flush-interval"),
+        ("run", "--flush-timeout"),
+        ("track", "--flush-interval"),
+        ("track", "--flush-timeout"),
+        ("resume", "--flush-timeout"),
+    ],
+)
+def test_times_that_nobody_can_wait(desk: Desk, command: str, option: str, value: str) -> None:
+    """A time is a number, and one that ends; anything else is wrong usage."""
+    rest = {"run": ["touch", "ran"], "track": ["log.txt"], "resume": []}[command]
+    refused = desk.run(command, option, value, *rest, code=125 if command == "run" else 2)
+    assert f"Invalid value for '{option}': {value} is no number of seconds" in refused.err
+    assert desk.everything == set()
+
+
+def test_program_without_a_name(desk: Desk) -> None:
+    """An empty name, most likely a variable of a script that is not set, is refused as such."""
+    refused = desk.run("run", "--restore", "*.none", "--", "", "argument", code=125)
+    assert refused.sentences == ["The program's name is empty; name a program, and check the variable it comes from."]
+    assert desk.everything == set()
+
+
 def test_two_files_with_one_name(desk: Desk) -> None:
     """A file that would replace another of the same run is named and not saved; everything else is."""
     rules = ["--save", "a", "--as", "same", "--save", "b", "--as", "same", "--save", "b"]
@@ -211,6 +240,84 @@ def test_report_that_cannot_be_written(desk: Desk) -> None:
     (desk.folder / "there").mkdir()
     done = desk.run("run", "--report", "there/r.json", "--", "sh", "-c", line, code=125)
     assert "The report there/r.json cannot be written" in done.err
+
+
+def test_report_through_a_link(desk: Desk) -> None:
+    """A link stays one: the report goes to where it leads, whether there is a file already or not."""
+    (desk.folder / "reports").mkdir()
+    for name in ("old.json", "new.json"):
+        (desk.folder / name).symlink_to(f"reports/{name}")
+    desk.write("reports/old.json", "an earlier report")
+    for name in ("old.json", "new.json"):
+        desk.run("run", "--report", name, "--", "true")
+        assert (desk.folder / name).is_symlink()
+        assert json.loads((desk.folder / "reports" / name).read_text())["exit_code"] == 0
+    assert sorted(os.listdir(desk.folder / "reports")) == ["new.json", "old.json"]
+
+
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [("folder", "is a folder; name a file"), ("no/such/r.json", "make the folder"), ("link", "cannot be written")],
+    ids=["to a folder", "into no folder", "to itself"],
+)
+def test_report_through_a_link_that_leads_nowhere(desk: Desk, target: str, text: str) -> None:
+    """Where a link leads is checked before the program starts."""
+    (desk.folder / "folder").mkdir()
+    (desk.folder / "link").symlink_to(target)
+    assert text in desk.run("run", "--report", "link", "--", "touch", "ran", code=125).err
+    assert (desk.folder / "link").is_symlink()
+    assert not (desk.folder / "ran").exists()
+
+
+def test_report_to_a_pipe(desk: Desk) -> None:
+    """A named pipe is written to, and stays what it is."""
+    os.mkfifo(desk.folder / "pipe")
+    with open(os.open(desk.folder / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        desk.run("run", "--report", "pipe", "--", "sh", "-c", "exit 3", code=3)
+        assert json.loads(reader.read())["exit_code"] == 3
+    assert (desk.folder / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("is_full", [False, True], ids=["without a reader", "that is full"])
+def test_report_to_a_pipe_that_takes_nothing(desk: Desk, is_full: bool) -> None:
+    """A named pipe that nobody reads is a report that cannot be written, and holds us for some seconds at most."""
+    os.mkfifo(desk.folder / "pipe")
+    ends = os.open(desk.folder / "pipe", os.O_RDWR | os.O_NONBLOCK)
+    if is_full:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(ends, bytes(4096))
+    else:
+        os.close(ends)
+    done = desk.run("run", "--report", "pipe", "--", "true", code=125)
+    if is_full:
+        os.close(ends)
+    assert "The report pipe cannot be written" in done.err
+    assert (desk.folder / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("by_link", [False, True], ids=["by its name", "through a link"])
+def test_report_to_a_device(desk: Desk, by_link: bool) -> None:
+    """A device, here a terminal, is written to; neither it nor a link to it is replaced."""
+    master, slave = os.openpty()
+    device = os.ttyname(slave)
+    (desk.folder / "link").symlink_to(device)
+    desk.run("run", "--report", "link" if by_link else device, "--", "true")
+    with open(master, "rb", buffering=0) as terminal:
+        report = b""
+        while not report.endswith(b"\r\n}\r\n"):
+            report += terminal.read(4096)
+    os.close(slave)
+    assert json.loads(report)["exit_code"] == 0
+    assert (desk.folder / "link").is_symlink()
+
+
+def test_report_to_our_own_stdout(desk: Desk) -> None:
+    """/dev/stdout is behind the program's output, in a pipe and in a file."""
+    assert json.loads(desk.run("run", "--report", "/dev/stdout", "--", "true").out)["exit_code"] == 0
+    desk.shell("batch-outputs run --report /dev/stdout -- echo output >both")
+    first, rest = (desk.folder / "both").read_text().split("\n", 1)
+    assert (first, json.loads(rest)["exit_code"]) == ("output", 0)
 
 
 def test_summary_of_many(desk: Desk) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -380,3 +381,79 @@ def test_absolute_patterns(desk: Desk, tmp_path: Path) -> None:
     refused = desk.run("run", "--save", f"{tmp_path}/*.txt", "--", "touch", "started", code=125)
     assert "outside the task's directories" in refused.err
     assert not (desk.folder / "started").exists()
+
+
+@pytest.mark.parametrize("pause", [0, 1.5])
+def test_program_that_cleans_its_folder(desk: Desk, pause: float) -> None:
+    """A program that deletes all that lies in its folder, the files of its own output among it, loses nothing."""
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = (desk.folder.parent / "acct/job-x").as_uri()
+    desk.variables["AZ_BATCH_TASK_ID"] = "t1"
+    (desk.folder.parent / "acct/job-x").mkdir(parents=True)
+    line = f"echo important; sleep {pause}; rm -rf .batch-outputs; echo done; echo last >&2"
+    done = desk.run("run", "--", "sh", "-c", line)
+    assert done.out == "important\ndone\n"
+    logs = desk.folder.parent / "acct/job-x/t1/$TaskLog"
+    assert (logs / "stdout.txt").read_bytes() == b"important\ndone\n"
+    assert (logs / "stderr.txt").read_bytes() == b"last\n"
+    assert {record["complete"] for record in desk.outputs().values()} == {True}
+
+
+def test_one_file_by_two_rules(desk: Desk) -> None:
+    """A file that is saved as a checkpoint and as an output of one kind is saved, and nothing goes wrong."""
+    line = "for i in 1 2 3 4 5 6; do head -c 300000 /dev/urandom >$i.bin; done"
+    done = desk.run("run", "--checkpoint", "TaskOutput=*.bin", "--save", "*.bin", "--", "sh", "-c", line)
+    assert done.summary.startswith("saved 6 files (1.8 MB) and 2 logs (0 B), 6 checkpoints of task task")
+
+
+def test_size_of_a_log_in_parts(desk: Desk) -> None:
+    """The summary counts all parts of a log whose file the program has emptied."""
+    line = "echo 0123456789; sleep 1.5; : >/dev/stdout; echo again"
+    done = desk.run("run", "--flush-interval", "0.1", "--", "sh", "-c", line)
+    assert "2 logs (17 B)" in done.summary
+
+
+def test_time_of_the_program(desk: Desk) -> None:
+    """The time that is told is the program's, from its start."""
+    told = desk.run("run", "--", "sleep", "1").sentences[-1]
+    found = re.search(r"ended with 0 after (\d+\.\d) s", told)
+    assert found
+    assert float(found[1]) >= 1.0
+
+
+def test_a_daemon_goes_on_without_us(desk: Desk) -> None:
+    """A program that forks a daemon and ends is over; what the daemon writes later is not waited for."""
+    line = "(trap '' HUP; while [ ! -e go ]; do sleep 0.02; done; echo late; touch ended) & echo early"
+    assert desk.run("run", "--", "sh", "-c", line).out == "early\n"
+    assert log(desk) == b"early\n"
+    desk.write("go")
+    wait_until((desk.folder / "ended").exists)
+
+
+def test_script_without_its_first_line(desk: Desk) -> None:
+    """A script that does not say what runs it is run by sh, as by a shell, wherever it is found."""
+    desk.write("bin/bare", 'echo "$0 $1"; exit 3\n').chmod(0o755)
+    assert desk.run("run", "--", "bin/bare", "a b", code=3).out == "bin/bare a b\n"
+    path = f"{desk.folder}/bin:{desk.environment()['PATH']}"
+    assert desk.run("run", "--", "bare", "x", code=3, variables={"PATH": path}).out == f"{desk.folder}/bin/bare x\n"
+
+
+def test_descriptors_come_through(desk: Desk) -> None:
+    """What we were given open, as by `<(...)` of a shell, the program has, too."""
+    desk.write("five", "fifth\n")
+    line = 'exec 5<five; batch-outputs run -- sh -c "cat <&5"'
+    assert desk.shell(line).out == "fifth\n"
+
+
+def test_ignored_signals_that_the_program_listens_to(desk: Desk) -> None:
+    """A signal that we were started to ignore, as by a script's `&`, still reaches a program that listens to it."""
+    desk.write(
+        "listens.py",
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(5))\n"
+        "open('ready', 'w').close()\n"
+        "while True: time.sleep(0.02)\n",
+    )
+    line = (
+        f"batch-outputs run -- {PYTHON} listens.py & while [ ! -e ready ]; do sleep 0.02; done; kill -INT $!; wait $!"
+    )
+    desk.shell(line, code=5)

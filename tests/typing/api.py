@@ -108,7 +108,7 @@ async def task(outputs: TaskOutputStorage) -> None:
     await outputs.save_all(log, "*", name="folder")
     assert_type(outputs.save_tracked(log, path), AbstractAsyncContextManager[TrackedSave, bool | None])
     async with outputs.save_tracked(
-        log, path, "name", flush_interval=1, settle=0, per_node=True, attempt="a1", on_error=on_error
+        log, path, "name", flush_interval=1, settle=0, per_node=True, attempt="a1", opened=0, on_error=on_error
     ) as tracked:
         assert_type(tracked, TrackedSave)
         assert_type(await tracked.flush(), None)

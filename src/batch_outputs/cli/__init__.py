@@ -11,11 +11,16 @@ from typing import NoReturn
 import click
 
 from batch_outputs.cli.app import cli
-from batch_outputs.cli.interrupt import INTERRUPTED
-from batch_outputs.cli.talk import ReaderGoneError, printable, say, sentences, without_secrets, writing_output
-
-USAGE = 2
-FAILURE = 125
+from batch_outputs.cli.codes import FAILURE, INTERRUPTED, USAGE
+from batch_outputs.cli.talk import (
+    ReaderGoneError,
+    all_is_said,
+    printable,
+    say,
+    sentences,
+    without_secrets,
+    writing_output,
+)
 
 
 def main() -> NoReturn:
@@ -23,6 +28,8 @@ def main() -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that the locale cannot show is still a name
     code = _exit_code()
+    if not all_is_said():
+        os._exit(code)  # the interpreter would wait for somebody to listen
     _abandon_broken_streams()
     if code == INTERRUPTED:
         os._exit(code)  # the interpreter would first wait for threads that wait for the store

@@ -9,12 +9,10 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
+from batch_outputs.cli.codes import INTERRUPTED
 from batch_outputs.cli.talk import say
 
 T = TypeVar("T")
-
-INTERRUPTED = 130
-"""The exit code after Ctrl-C, as a shell reports it."""
 
 _TIME_TO_TIDY_UP = 2.0
 

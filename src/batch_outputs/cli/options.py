@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -102,11 +103,22 @@ def where_options(
     return decorate
 
 
+class Seconds(click.FloatRange):
+    """A time that can be waited for: neither nan nor inf, which are numbers to Python, nor many thousand years."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; see `click.ParamType`."""
+        seconds = super().convert(value, param, ctx)
+        if not seconds <= threading.TIMEOUT_MAX:  # nan is neither less nor more than anything
+            self.fail(f"{value} is no number of seconds that can be waited for.", param, ctx)
+        return seconds
+
+
 def flush_interval_option(what: str, default: float) -> Callable[[F], F]:
     """Give a command the option `--flush-interval`, for the `what` that it saves as they grow."""
     return click.option(
         "--flush-interval",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(min=0, min_open=True),
         default=default,
         show_default=True,
         metavar="SECONDS",
@@ -118,7 +130,7 @@ def flush_timeout_option(command: F) -> F:
     """Give a command the option `--flush-timeout`, for those that go on saving when it is time to end."""
     return click.option(
         "--flush-timeout",
-        type=click.FloatRange(min=0),
+        type=Seconds(min=0),
         metavar="SECONDS",
         help="How long saving may take in the end.  [default: as long as bytes move; 20 after a signal]",
     )(command)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import click
 
+from batch_outputs.cli.codes import FAILURE
 from batch_outputs.cli.options import Where, flush_timeout_option, run_async, where_options
 from batch_outputs.cli.talk import counted, say, sentences, size_text
 from batch_outputs.errors import TargetError
-
-_NOT_FINISHED = 125
 
 
 @click.command("resume", short_help="Finish what a killed run left unsaved.")
@@ -46,8 +46,9 @@ def resume_command(folder: str, flush_timeout: float | None, where: Where) -> in
         for leftover in found:
             if isinstance(leftover, Leftover):
                 say(f"finishing the run of task {leftover.record.task_id} in {leftover.spool.folder}.")
-                files = _go_to(leftover.record.folder)
-                await finish(leftover, configured, budget, result, files=files)
+                with contextlib.suppress(OSError):  # it is gone, which matters if there were files to save
+                    os.chdir(leftover.record.folder)
+                await finish(leftover, configured, budget, result, files=True)
             else:
                 result.failures.append(leftover)
 
@@ -58,21 +59,11 @@ def resume_command(folder: str, flush_timeout: float | None, where: Where) -> in
     errors = (*result.unmatched, *result.failures)
     for sentence in dict.fromkeys(sentence for error in errors for sentence in sentences(error)):
         say(sentence)
-    if not result.recovered and not result.saved:
-        return _NOT_FINISHED
-    logs, files = (sum(output.size or 0 for output in outputs) for outputs in (result.recovered, result.saved))
-    say(
-        f"finished {counted(len(result.recovered), 'log')} ({size_text(logs)}) and saved "
-        f"{counted(len(result.saved), 'file')} ({size_text(files)})."
-    )
-    return _NOT_FINISHED if result.failures else 0
-
-
-def _go_to(folder: str) -> bool:
-    """Change to the directory that the patterns of a run are relative to; False if it is gone."""
-    try:
-        os.chdir(folder)
-    except OSError:
-        say(f"the folder {folder} is gone, and with it the files that the run was to save.")
-        return False
-    return True
+    saved = [*result.saved, *result.checkpoints]
+    if result.recovered or saved:
+        logs, files = (sum(output.size or 0 for output in outputs) for outputs in (result.recovered, saved))
+        say(
+            f"finished {counted(len(result.recovered), 'log')} ({size_text(logs)}) and saved "
+            f"{counted(len(saved), 'file')} ({size_text(files)})."
+        )
+    return FAILURE if result.failures else 0

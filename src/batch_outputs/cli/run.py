@@ -10,8 +10,16 @@ from typing import Any
 
 import click
 
-from batch_outputs.cli.options import Where, flush_interval_option, flush_timeout_option, not_empty, where_options
+from batch_outputs.cli.options import (
+    Seconds,
+    Where,
+    flush_interval_option,
+    flush_timeout_option,
+    not_empty,
+    where_options,
+)
 from batch_outputs.cli.ordered import OrderedCommand, rules_in_order
+from batch_outputs.cli.talk import say_without_waiting
 from batch_outputs.cli.wrapping import Wrapping
 from batch_outputs.runner.plan import FLUSH_INTERVAL, RunPlan
 from batch_outputs.runner.program import GRACE
@@ -82,7 +90,7 @@ def _signal(_: click.Context, __: click.Parameter, value: str | None) -> int | N
 @flush_timeout_option
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=GRACE,
     show_default=True,
     metavar="SECONDS",
@@ -142,6 +150,7 @@ def run_command(
         from batch_outputs.runner.init_posix import serve_as_init
 
         serve_as_init()
+    say_without_waiting()
     saves, restores = rules_in_order(context, options)
     plan = replace(
         RunPlan.make(command, where.target(), job=where.job, task=where.task),

@@ -10,17 +10,36 @@ from datetime import UTC, datetime
 
 import click
 
+from batch_outputs.cli.voice import Voice, write
 from batch_outputs.errors import BatchOutputsError, TargetError
 
 _SECRET = re.compile(r"(?i)((?:sig|signature|accountkey)(?:=|%3d|%253d))[^&;)\s\"']+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
+_voice: Voice | None = None
+
 
 def say(sentence: str) -> None:
     """Print a sentence on stderr, with our name before it."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr is closed: there is nobody to tell
-        sys.stderr.write(f"batch-outputs: {printable(without_secrets(sentence))}\n")
-        sys.stderr.flush()
+    line = f"batch-outputs: {printable(without_secrets(sentence))}\n"
+    if _voice is None:
+        write(sys.stderr, line)
+    else:
+        _voice.say(line)
+
+
+def say_without_waiting() -> None:
+    """From now on, `say` does not wait for whoever reads our stderr, for commands that have more to do than to talk."""
+    global _voice  # noqa: PLW0603 - stderr is one for the whole process, too
+    _voice = Voice(sys.stderr)
+
+
+def all_is_said() -> bool:
+    """Say nothing more; False if somebody is still to be told and does not listen, so that stderr is not to be touched.
+
+    The process can then be left only by `os._exit`, as the interpreter would flush stderr, and wait.
+    """
+    return _voice is None or _voice.finish()
 
 
 def say_where(place: str, *, embedded: bool) -> None:

@@ -12,8 +12,9 @@ from urllib.parse import unquote
 
 import click
 
+from batch_outputs.cli.codes import FAILURE
 from batch_outputs.cli.options import Where, flush_interval_option, flush_timeout_option, not_empty, where_options
-from batch_outputs.cli.talk import counted, say, say_where, sentences, size_text
+from batch_outputs.cli.talk import counted, say, say_where, say_without_waiting, sentences, size_text
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import InvalidNameError
 from batch_outputs.growing_file import GrowingFile
@@ -27,8 +28,6 @@ from batch_outputs.sources import Folders
 if TYPE_CHECKING:
     from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
     from batch_outputs.tracking import TrackedSave
-
-NOT_SAVED = 125
 
 _LOOK = 0.2
 """Seconds between two looks at what may end the tracking."""
@@ -70,6 +69,7 @@ def track_command(
 
     from batch_outputs.cli.warnings import show_warnings
 
+    say_without_waiting()
     if name is not None and len(paths) > 1:
         raise click.UsageError("--as is for one file.")
     if any(carries_secret(unquote(unquote(text))) for text in (*paths, name or "")):
@@ -160,7 +160,7 @@ async def _track(
     async with storage:
         sizes = [size for size in await asyncio.gather(*(_follow(save, end) for save in saves)) if size is not None]
     say(f"saved {counted(len(sizes), 'log')} ({size_text(sum(sizes))}).")
-    return 0 if len(sizes) == len(saves) else NOT_SAVED
+    return 0 if len(sizes) == len(saves) else FAILURE
 
 
 async def _follow(save: AbstractAsyncContextManager[TrackedSave], end: _End) -> int | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from batch_outputs.cli.talk import counted, say, say_where, sentences, size_text
+from batch_outputs.cli.codes import FAILURE
+from batch_outputs.cli.talk import all_is_said, counted, say, say_where, sentences, size_text
 from batch_outputs.runner.launch import Run, launch
 from batch_outputs.runner.plan import RunPlan
 from batch_outputs.runner.program import CannotStartError, Program
@@ -16,8 +16,6 @@ from batch_outputs.runner.result import RunResult
 
 if TYPE_CHECKING:
     from batch_outputs.outputs import OutputFileReference
-
-NOT_SAVED = 125
 
 _LISTED = 10
 """How many saved files the summary names."""
@@ -95,7 +93,7 @@ class Wrapping:
             say(sentence)
         verdict = "and the program is started without it" if self._best_effort else "so the program is not started"
         say(f"what was to be restored is not all there, {verdict}.")
-        return None if self._best_effort else NOT_SAVED
+        return None if self._best_effort else FAILURE
 
     def _attend(self, run: Run) -> int:
         import asyncio  # everything heavy comes after the program's start
@@ -128,7 +126,7 @@ class Wrapping:
 
     def _our(self, code: int) -> int:
         """What to return when something was not saved: a failure of the program's own is never hidden by ours."""
-        return NOT_SAVED if code == 0 and not self._best_effort else code
+        return FAILURE if code == 0 and not self._best_effort else code
 
     def _summarise(self, code: int) -> None:
         plan, result = self._plan, self._result
@@ -140,7 +138,11 @@ class Wrapping:
         if self._program.was_killed:
             say("the program did not end when it was asked to, and was killed.")
         if result.spool is not None:
-            say(f"the program's output is kept in {result.spool}; batch-outputs resume saves it.")
+            complete = [log for log in result.logs if log.complete]
+            what = (
+                "what is left" if len(complete) == len(plan.logs) else f"the program's output, kept in {result.spool}"
+            )
+            say(f"batch-outputs resume saves {what}.")
         if result.recovered:
             say(f"finished {counted(len(result.recovered), 'log')} that an earlier run had left.")
         for output in result.saved[:_LISTED]:
@@ -158,12 +160,7 @@ class Wrapping:
 
 
 def _leave(code: int) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            continue  # nobody takes it
+    all_is_said()  # or nobody listens; and to stdout we write nothing that would have to be flushed
     os._exit(code)
 
 

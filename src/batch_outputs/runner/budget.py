@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from batch_outputs.tracking import TrackedSave
 
+T = TypeVar("T")
+
 _AFTER_SIGNAL = 20.0
 _AFTER_SECOND_SIGNAL = 5.0
 
+_LEAST = 1.0
+"""Seconds that anything is tried for, also when no time is left: it might just be done."""
 _LOOK = 0.25
 _TIME_TO_STOP = 1.0
 
@@ -43,11 +47,16 @@ class Budget:
             self._shorten(seconds)
 
     def asked_to_end(self, times: int = 1) -> None:
-        """By a signal, or because the node is to end: 20 s, unless a limit was given; 5 s when asked again."""
+        """By a signal: 20 s, unless a limit was given; 5 s when asked again."""
         if times > 1:
             self.hurry(_AFTER_SECOND_SIGNAL)
         elif self._limit is None:
             self.hurry(_AFTER_SIGNAL)
+
+    def node_ends_in(self, seconds: float) -> None:
+        """The node is to end so much later at the earliest: most of that, at least 20 s, unless a limit was given."""
+        if self._limit is None:
+            self.hurry(max(_AFTER_SIGNAL, seconds - _AFTER_SIGNAL))
 
     def add(self, tracked: TrackedSave) -> None:
         """One more tracked save that has to end in this time."""
@@ -65,24 +74,25 @@ class Budget:
             for tracked in self._tracked:
                 tracked.end_within(self.left())
 
-    async def spend_on(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do this in the time that is left; False if it was not done by then.
+    async def spend_on(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this in the time that is left, and return its result.
 
         What hangs in a thread cannot be cancelled, and is left to itself a second later.
+
+        Raises:
+            TimeoutError: it was not done by then.
         """
         import asyncio  # not for --help
 
         task = asyncio.create_task(work)
+        least = time.monotonic() + _LEAST
         try:
-            while True:
+            while not task.done() and (self.left() > 0 or time.monotonic() < least):
                 await asyncio.wait([task], timeout=_LOOK)
-                if task.done() or self.left() <= 0:
-                    break
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task], timeout=_TIME_TO_STOP)
         if not task.done() or task.cancelled():
-            return False
-        task.result()
-        return True
+            raise TimeoutError
+        return task.result()

@@ -18,12 +18,11 @@ from anyio import to_thread
 from batch_outputs.errors import SourceNotFoundError
 from batch_outputs.kinds import OutputKind
 from batch_outputs.outputs import OutputFileReference
-from batch_outputs.patterns import Pattern
 from batch_outputs.runner.restore import mtime_metadata, mtime_ns
 from batch_outputs.runner.result import RunResult
 from batch_outputs.runner.rules import CheckpointRule
 from batch_outputs.runner.uploads import Uploads
-from batch_outputs.sources import OWN_FOLDER, Source
+from batch_outputs.sources import OWN_FOLDER, Source, pattern_here
 
 logger = logging.getLogger("batch_outputs.runner")
 
@@ -32,6 +31,9 @@ SETTLE = 1.0
 
 _LOOK = 5.0
 """Seconds between two looks where nothing tells of a change: not every file system does."""
+
+_LONG_UNREST = 60.0
+"""Seconds."""
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
@@ -57,6 +59,8 @@ class _File:
     since: float = 0.0
     """When it was first seen as it is."""
     saved: _Stamp | None = None
+    restless_since: float | None = None
+    is_told: bool = False
     failures: int = 0
     not_before: float = 0.0
 
@@ -69,7 +73,7 @@ class _File:
         stamp = _Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if stamp != self.stamp:
             quiet = time.time() - status.st_mtime
-            self.since = now - SETTLE if self.stamp is None and quiet >= SETTLE else now
+            self.since = now - SETTLE if quiet >= SETTLE else now
             self.stamp = stamp
         return status
 
@@ -115,12 +119,24 @@ class Checkpoints:
         finally:
             end.cancel()
 
-    async def finish(self) -> None:
-        """The program has ended: save what has changed since it was saved last, and note what cannot be."""
+    async def finish(self, *, by_itself: bool) -> None:
+        """The program has ended: save what has changed since it was saved last, and note what cannot be.
+
+        If it did not end `by_itself` but by a signal, what it may have been writing just then is left out, lest half a
+        checkpoint takes the place of a whole one.
+        """
         failures: list[Exception] = []
         await self._find(problems=failures)
         changed = [file for file in self._files.values() if self._differs(file)]
-        failures += await self._save(changed)
+        now = time.monotonic()
+        for file in changed if not by_itself else ():
+            if file.since + SETTLE > now:
+                logger.warning(
+                    "%s was written just before a signal ended the program and may be half-written, so it is not saved "
+                    "as a checkpoint.",
+                    file.source.path,
+                )
+        failures += await self._save([file for file in changed if by_itself or file.since + SETTLE <= now])
         self._result.failures += failures
 
     async def _keep_while_watching(self, ended: asyncio.Event, end: asyncio.Task[bool]) -> None:
@@ -172,6 +188,7 @@ class Checkpoints:
             if not self._differs(file):
                 continue
             ready = max(file.since + SETTLE, file.not_before)
+            self._complain_of_unrest(file, now)
             if ready <= now:
                 due.append(file)
             else:
@@ -179,6 +196,21 @@ class Checkpoints:
         for error in await self._save(due):
             logger.warning("A checkpoint is not saved at present: %s", error)
         return next_look
+
+    @staticmethod
+    def _complain_of_unrest(file: _File, now: float) -> None:
+        """Say, once, that a file has been changing for so long that no checkpoint of it could be saved."""
+        if file.since + SETTLE <= now:
+            file.restless_since = None
+        elif file.restless_since is None:
+            file.restless_since = now
+        elif now - file.restless_since >= _LONG_UNREST and not file.is_told:
+            file.is_told = True
+            logger.warning(
+                "%s changes all the time, so it is not saved as a checkpoint before it stands still for a second; "
+                "write it beside and rename it.",
+                file.source.path,
+            )
 
     async def _save(self, files: Sequence[_File]) -> list[Exception]:
         """Save files of several kinds; the errors of those that could not be."""
@@ -207,7 +239,7 @@ class Checkpoints:
         """The folders in which changes are to be noticed: those before the wildcards, or what there is of them."""
         folders = set()
         for rule in self._rules:
-            pattern = Pattern.parse(rule.pattern, environ=os.environ, windows=os.name == "nt")
+            pattern = pattern_here(rule.pattern)
             folder = os.path.dirname(pattern.base) if pattern.is_literal else pattern.base
             while folder and not os.path.isdir(folder):
                 folder = os.path.dirname(folder)

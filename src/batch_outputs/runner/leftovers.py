@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import os
 from dataclasses import dataclass, replace
 
-from batch_outputs.errors import BatchOutputsError, BlobNotFoundError, ConfigurationError, ContainerNotFoundError
+from batch_outputs.errors import (
+    BatchOutputsError,
+    BlobNotFoundError,
+    ConfigurationError,
+    ContainerNotFoundError,
+    StoreUnavailableError,
+    TargetError,
+)
 from batch_outputs.location import DirectoryAccount
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import beside, parse_blob_name
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.runner.budget import Budget
+from batch_outputs.runner.checkpoints import Checkpoints
 from batch_outputs.runner.record import RunRecord
 from batch_outputs.runner.result import RunResult
 from batch_outputs.runner.saving import save_by_rules
 from batch_outputs.runner.spool import Spool, left_behind
-from batch_outputs.runner.uploads import Uploads, store_folder
+from batch_outputs.runner.streams import in_time
+from batch_outputs.runner.uploads import Uploads
 from batch_outputs.settings import Target, container_target
-from batch_outputs.sources import Folders
 from batch_outputs.storage import JobOutputStorage
+
+logger = logging.getLogger("batch_outputs.runner")
 
 
 class StillRunningError(BatchOutputsError):
@@ -57,6 +70,40 @@ def take(folder: str) -> list[Leftover | BatchOutputsError]:
     return found
 
 
+async def finish_all(folder: str, configured: Target, budget: Budget, result: RunResult) -> None:
+    """Save the rest of all logs of earlier runs in this folder; what cannot be saved is said, and left."""
+    budget.begin()
+    try:
+        for leftover in await asyncio.to_thread(take, folder):
+            if not isinstance(leftover, Leftover):
+                logger.warning("%s", leftover)
+                continue
+            past = RunResult()
+            await finish(leftover, configured, budget, past, files=False)
+            result.recovered += past.recovered
+            for failure in past.failures:
+                logger.warning("What an earlier run left in %s is not saved: %s", leftover.spool.folder, failure)
+    except Exception as error:
+        logger.warning("What earlier runs left in %s is not looked after: %s", folder, error)
+
+
+async def save_checkpoints_of(folder: str, configured: Target) -> None:
+    """Store the checkpoints that earlier runs in this folder had no time for, as they are about to be restored.
+
+    Only of a program that is known to have ended by itself: of any other, they may be half-written.
+    """
+    for leftover in await asyncio.to_thread(take, folder):
+        if not isinstance(leftover, Leftover):
+            continue  # it is told of when the logs are finished
+        record, result = leftover.record, RunResult()
+        if record.by_itself and record.checkpoints and _is_current(record.folder):
+            target = _target(record, configured)
+            async with JobOutputStorage.at(target, job_id=record.job_id, environment=record.environment) as job:
+                uploads = Uploads.of(job, job.task(record.task_id), target, record.environment)
+                await Checkpoints(record.checkpoints, uploads, result).finish(by_itself=True)
+        leftover.spool.release()
+
+
 async def finish(leftover: Leftover, configured: Target, budget: Budget, result: RunResult, *, files: bool) -> None:
     """Save the rest of a run's logs, and its files if wanted. The spool goes if all could be saved.
 
@@ -73,17 +120,43 @@ async def finish(leftover: Leftover, configured: Target, budget: Budget, result:
                 except Exception as error:
                     result.failures.append(error)
             if files:
-                folders = Folders(None, record.working_dir, record.task_dir, skip=store_folder(target, record.job_id))
-                uploads = Uploads(job, job.task(record.task_id), folders)
-                saving = save_by_rules(record.saves, record.exit_code, uploads, result)
-                if not await budget.spend_on(saving):
-                    result.failures += uploads.not_in_time()
+                await _save_files(leftover, job, target, budget, result)
     except BatchOutputsError as error:
         result.failures.append(error)
     if len(result.failures) > before:
         spool.release()
     else:
         spool.remove()
+
+
+async def _save_files(
+    leftover: Leftover, job: JobOutputStorage, target: Target, budget: Budget, result: RunResult
+) -> None:
+    record = leftover.record
+    if (record.saves or record.checkpoints) and not _is_current(record.folder):
+        raise TargetError(
+            f"The folder {record.folder} is gone, and with it the files that the run was to save; remove "
+            f"{leftover.spool.folder} if they are not to be had any more.",
+            path=record.folder,
+        )
+    uploads = Uploads.of(job, job.task(record.task_id), target, record.environment)
+    if record.checkpoints and not record.by_itself:
+        logger.warning("It is not known whether the checkpoints on the disk are whole, so they are left as they are.")
+
+    async def save() -> None:
+        if record.by_itself:
+            await Checkpoints(record.checkpoints, uploads, result).finish(by_itself=True)
+        await save_by_rules(record.saves, record.exit_code, uploads, result)
+
+    try:
+        await budget.spend_on(save())
+    except TimeoutError:
+        result.failures += uploads.not_in_time()
+
+
+def _is_current(folder: str) -> bool:
+    """Whether this is the current directory."""
+    return os.path.realpath(folder) == os.path.realpath(os.curdir)
 
 
 def _target(record: RunRecord, configured: Target) -> Target:
@@ -113,14 +186,16 @@ async def _finish_log(leftover: Leftover, stream: str, job: JobOutputStorage, bu
         parsed = parse_blob_name(blob_name)
         name = parsed.name if parsed else name
         try:
-            found = await task.get_output(output.kind, name).refresh()
+            found = await budget.spend_on(task.get_output(output.kind, name).refresh())
         except (BlobNotFoundError, ContainerNotFoundError):
             break  # nothing of it is stored
+        except TimeoutError:
+            raise StoreUnavailableError(f"{job.place} gave no answer in time.", place=job.place) from None
         if LogMarks.from_metadata(found.metadata or {}).attempt == record.attempt:
             if found.complete:
                 return found
             break
-    async with task.save_tracked(
+    saving = task.save_tracked(
         output.kind,
         leftover.spool.path(stream),
         name,
@@ -128,7 +203,8 @@ async def _finish_log(leftover: Leftover, stream: str, job: JobOutputStorage, bu
         settle=0,
         per_node=False,
         attempt=record.attempt,
-    ) as tracked:
+    )
+    async with in_time(saving, budget, job.place) as tracked:
         tracked.exit_code = record.exit_code
         budget.add(tracked)
     return tracked.output

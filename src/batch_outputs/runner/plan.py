@@ -13,11 +13,11 @@ from batch_outputs.errors import ConfigurationError, InvalidNameError
 from batch_outputs.kinds import TaskOutputKind
 from batch_outputs.location import StoreLocation
 from batch_outputs.names import OutputName, check_blob_name, check_task_id, name_at, name_from_source
-from batch_outputs.patterns import Pattern
 from batch_outputs.runner.program import GRACE
 from batch_outputs.runner.rules import CheckpointRule, RestoreRule, SaveRule
 from batch_outputs.runner.spool import STREAMS
 from batch_outputs.settings import Target, current_folder, metadata_url
+from batch_outputs.sources import pattern_here
 
 FLUSH_INTERVAL = 15.0
 
@@ -49,7 +49,6 @@ class RunPlan:
     spool: str | None = None
     watch_preemption: bool | None = None
     preempt_signal: int | None = None
-    best_effort: bool = False
     attempt: str = field(default_factory=lambda: secrets.token_hex(8))
     """The random id by which this run's logs are told from those of any other."""
 
@@ -57,10 +56,14 @@ class RunPlan:
         """Check everything that can be checked without a request.
 
         Raises:
-            ConfigurationError: job or task is not known, a node's id is needed and not known, or a pattern leads to
-                files that would have no name, or could not be brought back.
+            ConfigurationError: no program is named, job or task is not known, a node's id is needed and not known, or a
+                pattern leads to files that would have no name, or could not be brought back.
             InvalidNameError: an id, kind or name cannot be used.
         """
+        if not any(self.command[:1]):
+            raise ConfigurationError(
+                "The program's name is empty; name a program, and check the variable it comes from."
+            )
         check_task_id(self.task_id)
         _ = self.location, self.logs
         for save in self.saves:
@@ -129,7 +132,7 @@ class RunPlan:
 
 def _check_names(rule: SaveRule, environment: TaskEnvironment) -> None:
     """Make sure, before the program has worked for hours, that files which match a rule will have names."""
-    pattern = Pattern.parse(rule.pattern, environ=os.environ, windows=_WINDOWS)
+    pattern = pattern_here(rule.pattern)
     if rule.name is not None:
         name = name_at(rule.name, None if pattern.is_literal else "file")
         check_blob_name(OutputName("", rule.kind, name).blob_name)
@@ -147,7 +150,7 @@ def _check_names(rule: SaveRule, environment: TaskEnvironment) -> None:
 
 def _check_inside(pattern_text: str, option: str) -> None:
     """A checkpoint is brought back to where its name says, so it has to lie where its name says."""
-    base = Pattern.parse(pattern_text, environ=os.environ, windows=_WINDOWS).base
+    base = pattern_here(pattern_text).base
     if os.path.isabs(base) or os.pardir in base.replace("\\", "/").split("/"):
         raise ConfigurationError(
             f"{option} {pattern_text} leads out of the working directory, and could not be brought back there; "

@@ -14,6 +14,8 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 logger = logging.getLogger("batch_outputs.runner")
@@ -42,6 +44,15 @@ class Notice:
 
     event: str
     not_before: str = ""
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the node ends at the earliest, by our clock; 0 if that is not said, or has come."""
+        try:
+            moment = parsedate_to_datetime(self.not_before)
+        except (ValueError, TypeError):
+            return 0.0
+        return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
 
 
 def notice_in(document: object, node: str | None) -> Notice | None:

@@ -11,6 +11,8 @@ if sys.platform == "win32":
         RESUMING,
         Child,
         OtherProcess,
+        handlers_after_start,
+        handlers_before_start,
         somebody_has_open,
         start_of,
     )
@@ -21,8 +23,20 @@ else:
         RESUMING,
         Child,
         OtherProcess,
+        handlers_after_start,
+        handlers_before_start,
         somebody_has_open,
         start_of,
     )
 
-__all__ = ["ENDING", "FORWARDED", "RESUMING", "Child", "OtherProcess", "somebody_has_open", "start_of"]
+__all__ = [
+    "ENDING",
+    "FORWARDED",
+    "RESUMING",
+    "Child",
+    "OtherProcess",
+    "handlers_after_start",
+    "handlers_before_start",
+    "somebody_has_open",
+    "start_of",
+]

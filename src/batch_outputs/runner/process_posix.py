@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any
 
 if sys.platform != "win32":
     from batch_outputs.runner.terminal_posix import Terminal
@@ -27,6 +31,20 @@ if sys.platform != "win32":
     ENDING: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
     """What a process is asked to end by."""
 
+    def handlers_before_start() -> Mapping[signal.Signals, Any]:
+        """Handlers that are needed besides those for what is passed on: with SIGCHLD ignored, exit codes are lost."""
+        return {signal.SIGCHLD: signal.SIG_DFL} if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN else {}
+
+    def handlers_after_start(stop: Callable[[int, FrameType | None], object]) -> Mapping[signal.Signals, Any]:
+        """Handlers that are needed once the program, which would inherit what is ignored, has started.
+
+        The terminal is lent to the program, in whose name we write, and Ctrl-Z is for it.
+        """
+        handlers: dict[signal.Signals, Any] = {signal.SIGTTOU: signal.SIG_IGN}
+        if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            handlers[signal.SIGTSTP] = stop
+        return handlers
+
     class Child:
         """A program that was started here, in a process group of its own."""
 
@@ -38,15 +56,20 @@ if sys.platform != "win32":
             """
             self._terminal = Terminal.of_session()
             lent = self._terminal if self._terminal and self._terminal.program_begins_there else None
-            try:
-                self._process = subprocess.Popen(  # noqa: S603 - running what the user names is the point
+
+            def begin(command: Sequence[str]) -> subprocess.Popen[bytes]:
+                return subprocess.Popen(  # noqa: S603 - running what the user names is the point
                     command,
                     stdout=stdout,
                     stderr=stderr,
                     process_group=0,
+                    close_fds=False,  # the program has what we were given; our own descriptors are not inherited
                     # Only at a terminal: before its first instruction, the program may read from it and gets Ctrl-C.
                     preexec_fn=lent.take if lent else None,  # noqa: PLW1509
                 )
+
+            try:
+                self._process = _begun(begin, command)
             except BaseException:
                 if lent:
                     lent.take_back()
@@ -56,6 +79,11 @@ if sys.platform != "win32":
         def pid(self) -> int:
             """Its process id, which is also its group's."""
             return self._process.pid
+
+        @property
+        def died_by_signal(self) -> bool:
+            """Whether a signal ended it; False as long as it runs."""
+            return (self._process.returncode or 0) < 0
 
         def send(self, signum: int) -> None:
             """Send a signal to all of its group."""
@@ -89,6 +117,17 @@ if sys.platform != "win32":
                 self._terminal.take_back(self.pid)
             code = self._process.wait()
             return 128 - code if code < 0 else code
+
+    def _begun(
+        begin: Callable[[Sequence[str]], subprocess.Popen[bytes]], command: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
+        """Begin a program; a script without its #! line is done by sh, as a shell, `env` and `nohup` have it done."""
+        try:
+            return begin(command)
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+        return begin(["/bin/sh", shutil.which(command[0]) or command[0], *command[1:]])
 
     def start_of(pid: int) -> str | None:
         """A text that tells this process from every other that had or will have its number; None where none is known.

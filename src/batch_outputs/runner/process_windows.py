@@ -6,7 +6,9 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+from typing import Any
 
 from batch_outputs.errors import ConfigurationError
 
@@ -48,6 +50,14 @@ if sys.platform == "win32":
     _OPEN_EXISTING = 3
     _INVALID_HANDLE = wintypes.HANDLE(-1).value
 
+    def handlers_before_start() -> Mapping[signal.Signals, Any]:
+        """Handlers that are needed besides those for what is passed on: none."""
+        return {}
+
+    def handlers_after_start(stop: Callable[[int, FrameType | None], object]) -> Mapping[signal.Signals, Any]:  # noqa: ARG001 - the seam's signature
+        """Handlers that are needed once the program has started: none."""
+        return {}
+
     class Child:
         """A program that was started here, in a process group of its own. It is in no job object: it may outlive us."""
 
@@ -65,6 +75,11 @@ if sys.platform == "win32":
         def pid(self) -> int:
             """Its process id."""
             return self._process.pid
+
+        @property
+        def died_by_signal(self) -> bool:
+            """Never: an end by Ctrl-Break cannot be told from another."""
+            return False
 
         def send(self, signum: int) -> None:
             """Ask the program's group to end: Ctrl-Break is the one signal that reaches a group."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import Any
 
 from batch_outputs.errors import BatchOutputsError
 from batch_outputs.runner import process
+from batch_outputs.runner.signals import signals
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -46,24 +46,22 @@ class Program:
         self._child: process.Child | None = None
         self._ended = False
         self._early: list[int] = []
-        self._had: dict[signal.Signals, Any] = {}
-        self._killing: threading.Timer | None = None
+        self._heeds_signals = False
+        self._killer: int | None = None
+        # A pipe to the thread that kills. A handler of signals may come while the main thread holds any lock, and must
+        # take none: so it starts no thread and sets no event.
 
     def heed_signals(self) -> None:
-        """From now on, on the main thread, signals are for the program, those that come before its start too.
+        """From now on signals to this process are for the program, those that come before its start too.
 
-        What is ignored stays ignored, for the program too: that is what nohup is for.
+        Call it on the main thread. Of several programs at once, all get them.
         """
-        for signum in (*process.FORWARDED, *process.RESUMING):
-            if signal.getsignal(signum) is not signal.SIG_IGN:
-                self._had[signum] = signal.signal(signum, self._on_signal)
-        if sys.platform != "win32" and signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            self._had[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or its exit code is lost
+        signals.add(self)
+        self._heeds_signals = True
 
     def give_signals_back(self) -> None:
         """Signals do again what they did before `heed_signals`."""
-        while self._had:
-            signal.signal(*self._had.popitem())
+        signals.remove(self)
 
     def start(self, command: Sequence[str], stdout: int | None, stderr: int | None) -> None:
         """Start the program, writing to these descriptors, or to our own for None. Call it once.
@@ -71,8 +69,23 @@ class Program:
         Raises:
             CannotStartError: there is no such program, or it is not executable.
         """
+        reader, self._killer = os.pipe()
         try:
-            self._child = process.Child(command, stdout, stderr)
+            self._child = self._begun(command, stdout, stderr)
+        except BaseException:
+            os.close(reader)
+            self.close()
+            raise
+        threading.Thread(target=self._kill_in_time, args=(reader,), name="batch-outputs-grace", daemon=True).start()
+        if self._heeds_signals:
+            signals.started()
+        while self._early:
+            self._pass_on(self._early.pop(0))
+
+    @staticmethod
+    def _begun(command: Sequence[str], stdout: int | None, stderr: int | None) -> process.Child:
+        try:
+            return process.Child(command, stdout, stderr)
         except FileNotFoundError as error:
             raise CannotStartError(
                 f"{command[0]} was not found; check the name, the PATH, and a script's first line.",
@@ -84,18 +97,16 @@ class Program:
                 f"{command[0]} cannot be run: {reason}; is it a program, or a script with a #! line, and executable?",
                 exit_code=NOT_EXECUTABLE,
             ) from error
-        if sys.platform != "win32" and self._had:
-            # The terminal is lent to the program, in whose name we write, and Ctrl-Z is for it.
-            self._had[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-            if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
-                self._had[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._on_stop)
-        while self._early:
-            self._pass_on(self._early.pop(0))
 
     @property
     def pid(self) -> int:
         """Its process id."""
         return self._started.pid
+
+    @property
+    def died_by_signal(self) -> bool:
+        """Whether it has ended by a signal, and not by itself."""
+        return self._started.died_by_signal
 
     def send(self, signum: int) -> None:
         """Send a signal to the program's group."""
@@ -103,15 +114,20 @@ class Program:
 
     def ask_to_end(self) -> None:
         """Do as if we had been sent a SIGTERM."""
-        self._on_signal(signal.SIGTERM, None)
+        self.hear(signal.SIGTERM)
 
     def wait(self) -> int:
         """Wait for the end and return the exit code; 128 + n after death by signal n."""
         code = self._started.wait()
         self._ended = True
-        if self._killing is not None:
-            self._killing.cancel()
         return code
+
+    def close(self) -> None:
+        """Give signals back, and let go of the thread that kills. It is over then."""
+        self.give_signals_back()
+        if self._killer is not None:
+            killer, self._killer = self._killer, None
+            os.close(killer)
 
     @property
     def _started(self) -> process.Child:
@@ -119,7 +135,13 @@ class Program:
             raise RuntimeError("the program has not been started")
         return self._child
 
-    def _on_signal(self, signum: int, _: FrameType | None) -> None:
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self._ended
+
+    def hear(self, signum: int) -> None:
+        """Do what is to be done about a signal to us."""
         if signum in process.RESUMING:
             if self._child is not None:
                 self._child.resume()
@@ -134,25 +156,31 @@ class Program:
         else:
             self._pass_on(signum)
 
-    def _on_stop(self, signum: int, _: FrameType | None) -> None:
-        """Stop the program, whose wait then stops us; once it has ended, stop as we would without it."""
-        if self._ended:
-            signal.signal(signum, signal.SIG_DFL)
-            signal.raise_signal(signum)
-        else:
-            self._started.send(signum)
+    def relay(self, signum: int) -> None:
+        """Pass a signal on that means nothing to us."""
+        if self._child is not None and not self._ended:
+            self._child.send(signum)
 
     def _pass_on(self, signum: int) -> None:
+        if self._ended:
+            return
         if signum not in process.ENDING:
             self._started.send(signum)
         elif self.times_asked_to_end > 1:
             self._kill()
         else:
             self._started.send(signum)
-            self._killing = threading.Timer(self._grace, self._kill)
-            self._killing.daemon = True
-            self._killing.start()
+            if self._killer is not None:
+                os.write(self._killer, b"!")
+
+    def _kill_in_time(self, asked: int) -> None:
+        with os.fdopen(asked, "rb", buffering=0) as pipe:
+            if not pipe.read(1):
+                return  # it was never asked
+        time.sleep(self._grace)
+        self._kill()
 
     def _kill(self) -> None:
-        self.was_killed = True
-        self._started.kill()
+        if not self._ended:
+            self.was_killed = True
+            self._started.kill()

@@ -10,14 +10,16 @@ from typing import Any, Self
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import BatchOutputsError, TargetError
 from batch_outputs.kinds import kind_named
-from batch_outputs.names import OutputName, parse_blob_name
+from batch_outputs.names import OutputName, check_task_id, parse_blob_name
 from batch_outputs.runner.plan import RunPlan
 from batch_outputs.runner.process import OtherProcess, somebody_has_open, start_of
-from batch_outputs.runner.rules import WHENS, SaveRule
-from batch_outputs.runner.spool import Spool
+from batch_outputs.runner.rules import WHENS, CheckpointRule, SaveRule
+from batch_outputs.runner.spool import STREAMS, Spool
 from batch_outputs.settings import current_folder
 
 _VERSION = 1
+_OPTIONAL_TEXTS = ("job_id", "working_dir", "task_dir", "node_id", "started")
+_PATHS = ("folder", "working_dir", "task_dir")
 
 
 class RecordError(BatchOutputsError):
@@ -41,6 +43,7 @@ class RunRecord:
     logs: dict[str, str]
     """The blob that each stream goes to, by the stream's file name."""
     saves: tuple[SaveRule, ...]
+    checkpoints: tuple[CheckpointRule, ...]
     folder: str
     """The current directory of the run, which patterns are relative to."""
     working_dir: str | None
@@ -49,6 +52,8 @@ class RunRecord:
     pid: int | None = None
     started: str | None = None
     exit_code: int | None = None
+    by_itself: bool = False
+    """Whether the program is known to have ended by itself, and not by a signal: its files are as it left them."""
 
     @classmethod
     def of(cls, plan: RunPlan) -> Self:
@@ -61,6 +66,7 @@ class RunRecord:
             attempt=plan.attempt,
             logs={stream: output.blob_name for stream, output in plan.logs.items()},
             saves=plan.saves,
+            checkpoints=plan.checkpoints,
             folder=current_folder(),
             working_dir=plan.environment.working_dir,
             task_dir=plan.environment.task_dir,
@@ -71,9 +77,9 @@ class RunRecord:
         """The same with the program that was started."""
         return replace(self, pid=pid, started=start_of(pid))
 
-    def of_end(self, exit_code: int) -> Self:
+    def of_end(self, exit_code: int, *, by_itself: bool) -> Self:
         """The same once the program has ended."""
-        return replace(self, exit_code=exit_code)
+        return replace(self, exit_code=exit_code, by_itself=by_itself)
 
     @property
     def environment(self) -> TaskEnvironment:
@@ -83,8 +89,8 @@ class RunRecord:
     def output(self, stream: str) -> OutputName:
         """The output that a stream goes to."""
         name = parse_blob_name(self.logs[stream])
-        if name is None:
-            raise RecordError(f"{self.logs[stream]!r} is not the name of a log.")
+        if name is None or name.task_id != self.task_id:
+            raise ValueError(f"{self.logs[stream]!r} is not the name of a log of {self.task_id}")
         return name
 
     def write(self, spool: Spool) -> None:
@@ -114,15 +120,42 @@ class RunRecord:
             version = fields.pop("version")
             if version != _VERSION:
                 raise RecordError(f"{spool.record} is of version {version}; finish it with the release that wrote it.")
-            record = cls(**{**fields, "saves": tuple(map(_save_rule, fields["saves"]))})
-            for stream in record.logs:
-                record.output(stream)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            record = cls(
+                **{
+                    **fields,
+                    "saves": tuple(map(_save_rule, fields["saves"])),
+                    "checkpoints": tuple(map(_checkpoint_rule, fields["checkpoints"])),
+                }
+            )
+            record.check()
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise RecordError(
                 f"{spool.record} cannot be read ({error}); what the program wrote is beside it: save that by "
                 "batch-outputs save, and remove the folder."
             ) from error
         return record
+
+    def check(self) -> None:
+        """Make sure that all of it is what it should be: it may have been anybody who wrote it.
+
+        Raises:
+            ValueError: it is not.
+        """
+        for name in ("container_url", "task_id", "attempt", "folder", *_OPTIONAL_TEXTS):
+            value: object = getattr(self, name)
+            if value is None and name in _OPTIONAL_TEXTS:
+                continue
+            if not isinstance(value, str) or not value or "\0" in value or not (name in _PATHS or value.isprintable()):
+                raise ValueError(f"{name} is {value!r}")
+        for name, least in (("pid", 1), ("exit_code", 0)):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < least):
+                raise ValueError(f"{name} is {value!r}")
+        if type(self.logs) is not dict or not self.logs.keys() <= set(STREAMS):
+            raise ValueError(f"logs are {self.logs!r}")
+        check_task_id(self.task_id)
+        for stream in self.logs:
+            self.output(stream)
 
     def program_lives(self, spool: Spool) -> bool:
         """Whether the program still runs, and may still write."""
@@ -135,9 +168,18 @@ class RunRecord:
 
 
 def _save_rule(fields: dict[str, Any]) -> SaveRule:
-    if fields["when"] not in WHENS:
-        raise ValueError(f"{fields['when']!r} is no condition")
-    return SaveRule(kind_named(fields.pop("kind")), **fields)
+    rule = SaveRule(kind_named(fields.pop("kind")), **fields)
+    texts = [rule.pattern] if rule.name is None else [rule.pattern, rule.name]
+    if rule.when not in WHENS or not all(isinstance(text, str) for text in texts) or type(rule.required) is not bool:
+        raise ValueError(f"{rule!r} is no rule")
+    return rule
+
+
+def _checkpoint_rule(fields: dict[str, Any]) -> CheckpointRule:
+    rule = CheckpointRule(kind_named(fields.pop("kind")), **fields)
+    if not isinstance(rule.pattern, str):
+        raise TypeError(f"{rule!r} is no rule")
+    return rule
 
 
 def _private(path: str, flags: int) -> int:

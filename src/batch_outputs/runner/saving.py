@@ -27,7 +27,11 @@ async def save_by_rules(rules: Sequence[SaveRule], exit_code: int | None, upload
 
 async def _save(rule: SaveRule, uploads: Uploads, result: RunResult) -> list[Exception]:
     failures: list[Exception] = []
-    saved: dict[Source, OutputFileReference] = {}
+    begin = len(result.saved)
+
+    def done(_: Source, output: OutputFileReference) -> None:
+        result.saved.append(output)  # at once: there may be no time for all of them
+
     try:
         sources, problems = await uploads.find(rule.pattern, rule.name)
     except Exception as error:
@@ -35,7 +39,7 @@ async def _save(rule: SaveRule, uploads: Uploads, result: RunResult) -> list[Exc
     for problem in problems:
         missing = isinstance(problem, SourceNotFoundError) and not rule.required
         (result.unmatched if missing else failures).append(problem)
-    try:
-        return failures + await uploads.save(rule.kind, sources, saved.__setitem__)
-    finally:
-        result.saved += [saved[source] for source in sources if source in saved]  # also when there is no more time
+    failures += await uploads.save(rule.kind, sources, done)
+    place = {source.name: index for index, source in enumerate(sources)}
+    result.saved[begin:] = sorted(result.saved[begin:], key=lambda output: place.get(output.name, 0))
+    return failures

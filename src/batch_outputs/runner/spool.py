@@ -7,6 +7,7 @@ dies.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -21,6 +22,8 @@ from batch_outputs.sources import OWN_FOLDER
 
 STREAMS = ("stdout.txt", "stderr.txt")
 RECORD = "run.json"
+REPLACED = "replaced"
+"""Beside the spools: the folder with files that had to make room for restored ones."""
 
 _LOCK = "lock"
 _TRIES = 10
@@ -93,6 +96,8 @@ class Spool:
 
     def remove(self) -> None:
         """Delete the spool, and the folder around it if no other run has one."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.record)  # while we hold the lock: then it is nobody's any more
         self.release()
         _remove(self.folder)
 
@@ -114,7 +119,7 @@ def left_behind(outer: str) -> Iterator[str]:
         folder = os.path.join(os.path.abspath(around), name)
         if os.path.exists(os.path.join(folder, RECORD)):
             yield folder
-        elif _age_of(folder) > _AGE_OF_RUBBISH:
+        elif name != REPLACED and _age_of(folder) > _AGE_OF_RUBBISH:
             _remove(folder)
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Self
 
@@ -18,14 +19,18 @@ if sys.platform != "win32":
     _FOR_THE_TERMINAL = (signal.SIGTTIN, signal.SIGTTOU)
     """What stops a process of the background that reads from the terminal or sets its modes."""
 
+    _FOR_HANDLERS = 1.0
+    """Seconds that our handlers of signals have before the program goes on without them."""
+    _LOOK = 0.01
+
     class Terminal:
         """The terminal that controls our session. It is the program's if it is its standard input, or once it asks."""
 
         def __init__(self) -> None:
             self._is_the_programs = _is_terminal_of_session(0)
             self._in_foreground = _foreground() == os.getpgrp()
-            self._next_is_seen_to = False
-            """Whether the next SIGCONT is what `stop_with` waits for."""
+            self._has_to_go_on = False
+            """Whether the program was stopped, and we with it."""
 
         @classmethod
         def of_session(cls) -> Self | None:
@@ -53,14 +58,17 @@ if sys.platform != "win32":
             """The program was stopped by this signal: what is needed for it to go on. Returns when it does.
 
             If it needs the terminal, and that is ours, it gets it. Else we stop as well, if there is a shell to notice
-            that, until the shell lets us go on. Else nobody would let the program go on but us.
+            that, until the shell lets us go on. Else nobody would let the program go on but us, or whoever has stopped
+            it from elsewhere, by SIGSTOP.
             """
+            from_elsewhere = signum == signal.SIGSTOP and _foreground() != group
             if signum in _FOR_THE_TERMINAL and _foreground() == os.getpgrp():
                 self._is_the_programs = True
-                self._go_on(group)
-            elif _has_shell():
+                _put_into_foreground(group)
+                _send(group, signal.SIGCONT)
+            elif _has_shell() and not from_elsewhere:
                 self.take_back(group)
-                self._next_is_seen_to = True
+                self._has_to_go_on = True
                 _stop_our_group()
                 self._go_on(group)
             elif signum != signal.SIGSTOP:
@@ -69,16 +77,26 @@ if sys.platform != "win32":
                 _send(group, signal.SIGCONT)
 
         def resume(self, group: int) -> None:
-            """We were told to go on: so does the program, in the foreground if that is where we are."""
-            if self._next_is_seen_to:
-                self._next_is_seen_to = False
-            else:
-                self._go_on(group)
-
-        def _go_on(self, group: int) -> None:
+            """We are to go on: so does the program, in the foreground if that is where we are."""
             if self._is_the_programs and _foreground() == os.getpgrp():
                 _put_into_foreground(group)
-            _send(group, signal.SIGCONT)
+            if self._has_to_go_on:
+                self._has_to_go_on = False
+                _send(group, signal.SIGCONT)
+
+        def _go_on(self, group: int) -> None:
+            """Have `resume` called by the handler of SIGCONT, on the main thread.
+
+            What came while we were stopped, as by `kill %1`, is handled there before, and reaches the program before it
+            runs. The signal of the shell may have been taken by another thread, while the main thread sleeps on.
+            """
+            if main := threading.main_thread().ident:
+                signal.pthread_kill(main, signal.SIGCONT)
+            deadline = time.monotonic() + _FOR_HANDLERS
+            while self._has_to_go_on and time.monotonic() < deadline:
+                time.sleep(_LOOK)
+            if self._has_to_go_on:
+                self.resume(group)  # nobody handles signals, or the main thread has no time for them
 
     def _is_terminal_of_session(descriptor: int) -> bool:
         try:
@@ -128,8 +146,7 @@ if sys.platform != "win32":
     def _stop_our_group() -> None:
         """Stop all of our group, and return when we go on.
 
-        A signal to the whole group would stop us a moment after it was sent, and that we go on would be told to a
-        handler, which runs when the main thread next wakes up. One to this thread does its work before it returns.
+        A signal to the whole group would stop us a moment after it was sent. One to this thread does so at once.
         """
         for pid in _others_of_our_group():
             with contextlib.suppress(ProcessLookupError, PermissionError):

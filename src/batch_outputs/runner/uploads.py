@@ -6,12 +6,13 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
 from anyio import to_thread
 
+from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import BatchOutputsError, InvalidNameError, StoreUnavailableError
 from batch_outputs.followed_log import FLUSH_TIMEOUT
-from batch_outputs.job_container import JobContainer
 from batch_outputs.kinds import JobOutputKind, OutputKind
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.settings import Target
@@ -20,11 +21,6 @@ from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
 from batch_outputs.transfer import for_each
 
 _PAUSE_IN_AN_OUTAGE = 1.0
-
-
-def store_folder(target: Target, job_id: str | None) -> str | None:
-    """The folder that everything is stored in, if it is one: it is no source of outputs."""
-    return JobContainer.to(target, job_id).folder
 
 
 class Uploads:
@@ -36,6 +32,12 @@ class Uploads:
         self._task = task
         self._folders = folders
         self._saved_as: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, job: JobOutputStorage, task: TaskOutputStorage, target: Target, environment: TaskEnvironment) -> Self:
+        """The uploads of a run in this environment. What is stored in a folder is no source of outputs."""
+        store = target.folder(job.container)
+        return cls(job, task, Folders(None, environment.working_dir, environment.task_dir, skip=store))
 
     def storage(self, kind: OutputKind) -> TaskOutputStorage | JobOutputStorage:
         """The storage that outputs of a kind belong to."""
@@ -68,7 +70,7 @@ class Uploads:
 
         async def save_one(source: Source) -> None:
             reference = await storage.save(kind, source.path, source.name, metadata=metadata(source))
-            del self.waiting[reference.blob_name]
+            self.waiting.pop(reference.blob_name, None)
             self._saved_as[reference.blob_name] = source.path
             done(source, reference)
 
@@ -76,7 +78,7 @@ class Uploads:
         for source in sources:
             if (error := self._would_replace(blobs[source], source)) is not None:
                 failures.append(error)
-                del self.waiting[blobs[source]]
+                self.waiting.pop(blobs[source], None)
             else:
                 left.append(source)
         moved = time.monotonic()
@@ -91,7 +93,7 @@ class Uploads:
                     again.append(source)
                 elif isinstance(result, Exception):
                     failures.append(result)
-                    del self.waiting[blobs[source]]
+                    self.waiting.pop(blobs[source], None)
             left = again
             if left:
                 await asyncio.sleep(_PAUSE_IN_AN_OUTAGE)

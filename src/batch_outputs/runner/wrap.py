@@ -67,7 +67,10 @@ async def run(
         CannotStartError: there is no such program, or it is not executable.
         TargetError: there is no room for its output.
         ExceptionGroup: something could not be restored. Nothing was started.
+        TypeError: the command is a text.
     """
+    if isinstance(command, str | bytes):
+        raise TypeError('A command is a list, as ["ls", "-l"]; a line for a shell is ["sh", "-c", line].')
     plan = replace(
         RunPlan.make(command, target or find_target(), job=job_id, task=task_id),
         saves=tuple(rule if isinstance(rule, SaveRule) else SaveRule.parse(rule) for rule in save),
@@ -94,5 +97,5 @@ async def run(
             wrapped.pass_on_output()
         await attend(wrapped, result)
     finally:
-        program.give_signals_back()
+        program.close()
     return result
