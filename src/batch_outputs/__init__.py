@@ -12,8 +12,9 @@ The same names, blocking, are in `batch_outputs.sync`. The library runs on async
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from batch_outputs.lazy import fetch
 
 if TYPE_CHECKING:
     from batch_outputs.environment import TaskEnvironment
@@ -56,12 +57,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     # Names are fetched when first used: the command must start its program before asyncio is even imported.
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return fetch(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -41,24 +41,26 @@ if sys.platform == "win32":
     _FILE_ATTRIBUTE_NORMAL = 0x80
     _INVALID_HANDLE = wintypes.HANDLE(-1).value
 
+    def create_file(path: str | os.PathLike[str], share: int) -> int:
+        """Open an existing file for reading, letting others do with it what `share` says; a handle.
+
+        Raises:
+            OSError: as `os.open`.
+        """
+        handle: int = _kernel32.CreateFileW(
+            os.fspath(path), _GENERIC_READ, share, None, _OPEN_EXISTING, _FILE_ATTRIBUTE_NORMAL, None
+        )
+        if handle == _INVALID_HANDLE:
+            raise ctypes.WinError(ctypes.get_last_error())
+        return handle
+
     def open_shared(path: str | os.PathLike[str]) -> int:
         """Open a file for reading and return its descriptor; others may write, rename and delete it meanwhile.
 
         Raises:
             OSError: as `os.open`.
         """
-        handle = _kernel32.CreateFileW(
-            os.fspath(path),
-            _GENERIC_READ,
-            _SHARE_READ_WRITE_DELETE,
-            None,
-            _OPEN_EXISTING,
-            _FILE_ATTRIBUTE_NORMAL,
-            None,
-        )
-        if handle == _INVALID_HANDLE:
-            raise ctypes.WinError(ctypes.get_last_error())
-        return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY)
+        return msvcrt.open_osfhandle(create_file(path, _SHARE_READ_WRITE_DELETE), os.O_RDONLY | os.O_BINARY)
 
     def read_at(descriptor: int, length: int, offset: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer at the end of the file. One reader at a time."""

@@ -10,8 +10,9 @@ The same as the command `batch-outputs run`. Up to the program's start nothing h
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from batch_outputs.lazy import fetch
 
 if TYPE_CHECKING:
     from batch_outputs.runner.preemption import Notice
@@ -35,12 +36,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     # As in the package itself: the command starts its program before the library is loaded.
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return fetch(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -216,23 +216,26 @@ class Checkpoints:
         """Save files of several kinds; the errors of those that could not be."""
         failures: list[Exception] = []
         for kind in dict.fromkeys(file.kind for file in files):
-            by_source = {file.source: file for file in files if file.kind == kind}
-            stamps = {source: file.stamp for source, file in by_source.items()}
-            saved: set[Source] = set()
+            failures += await self._save_of_kind(kind, [file for file in files if file.kind == kind])
+        self._result.checkpoints[:] = self._latest.values()
+        return failures
 
-            def done(source: Source, output: OutputFileReference) -> None:
-                file = by_source[source]  # noqa: B023 - called within this turn of the loop
-                file.saved, file.failures = stamps[source], 0  # noqa: B023
-                saved.add(source)  # noqa: B023
-                self._latest[output.blob_name] = output
+    async def _save_of_kind(self, kind: OutputKind, files: Sequence[_File]) -> list[Exception]:
+        by_source = {file.source: file for file in files}
+        stamps = {file.source: file.stamp for file in files}  # as they were before they are read
+        saved: set[Source] = set()
 
-            failures += await self._uploads.save(kind, list(by_source), done, metadata=_mtime_of)
-            for source in by_source.keys() - saved:
-                file = by_source[source]
+        def done(source: Source, output: OutputFileReference) -> None:
+            by_source[source].saved, by_source[source].failures = stamps[source], 0
+            self._latest[output.blob_name] = output
+            saved.add(source)
+
+        failures = await self._uploads.save(kind, list(by_source), done, metadata=_mtime_of)
+        for file in files:
+            if file.source not in saved:
                 file.failures += 1
                 pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(file.failures - 1, 10))
                 file.not_before = time.monotonic() + pause
-        self._result.checkpoints[:] = self._latest.values()
         return failures
 
     def _folders(self) -> frozenset[str]:

@@ -16,6 +16,8 @@ if sys.platform == "win32":
     import ctypes
     from ctypes import wintypes
 
+    from batch_outputs.files import create_file
+
     FORWARDED: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT, signal.SIGBREAK)
 
     RESUMING: tuple[signal.Signals, ...] = ()
@@ -31,24 +33,11 @@ if sys.platform == "win32":
     _kernel32.WaitForSingleObject.restype = wintypes.DWORD
     _kernel32.WaitForSingleObject.argtypes = [wintypes.HANDLE, wintypes.DWORD]
     _kernel32.GetProcessTimes.argtypes = [wintypes.HANDLE, *[ctypes.POINTER(wintypes.FILETIME)] * 4]
-    _kernel32.CreateFileW.restype = wintypes.HANDLE
-    _kernel32.CreateFileW.argtypes = [
-        wintypes.LPCWSTR,
-        wintypes.DWORD,
-        wintypes.DWORD,
-        wintypes.LPVOID,
-        wintypes.DWORD,
-        wintypes.DWORD,
-        wintypes.HANDLE,
-    ]
     _SYNCHRONIZE = 0x00100000
     _PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
     _WAIT_OBJECT_0 = 0
     _ERROR_INVALID_PARAMETER = 87
     _ERROR_SHARING_VIOLATION = 32
-    _GENERIC_READ = 0x80000000
-    _OPEN_EXISTING = 3
-    _INVALID_HANDLE = wintypes.HANDLE(-1).value
 
     def handlers_before_start() -> Mapping[signal.Signals, Any]:
         """Handlers that are needed besides those for what is passed on: none."""
@@ -143,8 +132,8 @@ if sys.platform == "win32":
 
     def somebody_has_open(path: str) -> bool:
         """Whether a process has this file open: then it cannot be had for us alone."""
-        handle = _kernel32.CreateFileW(path, _GENERIC_READ, 0, None, _OPEN_EXISTING, 0, None)
-        if handle == _INVALID_HANDLE:
-            return ctypes.get_last_error() == _ERROR_SHARING_VIOLATION
-        _kernel32.CloseHandle(handle)
+        try:
+            _kernel32.CloseHandle(create_file(path, share=0))
+        except OSError as error:
+            return error.winerror == _ERROR_SHARING_VIOLATION
         return False
