@@ -250,6 +250,19 @@ def test_what_resume_has_saved_is_restored(azure: Desk, container: Container, fa
     assert stored(container, "a.ckpt") == b"2\n"
 
 
+def test_what_was_left_elsewhere_does_not_matter(azure: Desk, container: Container) -> None:
+    """A run that was left for another container keeps no other run from restoring."""
+    other = container.azurite.new_container()
+    azure.run("run", "--checkpoint", "*.ckpt", "--", "sh", "-c", "echo 1 >a.ckpt; cp -r .batch-outputs copy")
+    (azure.folder / "copy").rename(azure.folder / ".batch-outputs")
+    (record,) = azure.folder.glob(".batch-outputs/*/run.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"exit_code": 0, "by_itself": True}))
+    elsewhere = {"BATCH_OUTPUTS_CONTAINER_URL": other.sas_url()}
+    done = azure.run("run", "--restore", "*.ckpt", "--", "echo", "ran", variables=elsewhere)
+    assert done.out == "ran\n"
+    assert "What an earlier run left in" in done.err
+
+
 def test_a_newer_file_is_kept(azure: Desk, container: Container) -> None:
     """A file that is newer than what is stored may be half-written, so it makes room; but it is kept, and named."""
     container.client.upload_blob("t1/$TaskIntermediate/d/a.ckpt", b"stored")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from typing import Any
 
 from batch_outputs.errors import (
     BatchOutputsError,
@@ -73,18 +75,16 @@ def take(folder: str) -> list[Leftover | BatchOutputsError]:
 async def finish_all(folder: str, configured: Target, budget: Budget, result: RunResult) -> None:
     """Save the rest of all logs of earlier runs in this folder; what cannot be saved is said, and left."""
     budget.begin()
-    try:
-        for leftover in await asyncio.to_thread(take, folder):
-            if not isinstance(leftover, Leftover):
-                logger.warning("%s", leftover)
-                continue
-            past = RunResult()
-            await finish(leftover, configured, budget, past, files=False)
-            result.recovered += past.recovered
-            for failure in past.failures:
-                logger.warning("What an earlier run left in %s is not saved: %s", leftover.spool.folder, failure)
-    except Exception as error:
-        logger.warning("What earlier runs left in %s is not looked after: %s", folder, error)
+
+    async def finish_one(leftover: Leftover) -> None:
+        past = RunResult()
+        await finish(leftover, configured, budget, past, files=False)
+        result.recovered += past.recovered
+        for failure in past.failures:
+            logger.warning("What an earlier run left in %s is not saved: %s", leftover.spool.folder, failure)
+
+    for error in await _for_each_in(folder, finish_one):
+        logger.warning("%s", error)
 
 
 async def save_checkpoints_of(folder: str, configured: Target) -> None:
@@ -92,16 +92,37 @@ async def save_checkpoints_of(folder: str, configured: Target) -> None:
 
     Only of a program that is known to have ended by itself: of any other, they may be half-written.
     """
-    for leftover in await asyncio.to_thread(take, folder):
-        if not isinstance(leftover, Leftover):
-            continue  # it is told of when the logs are finished
-        record, result = leftover.record, RunResult()
-        if record.by_itself and record.checkpoints and _is_current(record.folder):
-            target = _target(record, configured)
-            async with JobOutputStorage.at(target, job_id=record.job_id, environment=record.environment) as job:
-                uploads = Uploads.of(job, job.task(record.task_id), target, record.environment)
-                await Checkpoints(record.checkpoints, uploads, result).finish(by_itself=True)
-        leftover.spool.release()
+
+    async def save_one(leftover: Leftover) -> None:
+        record = leftover.record
+        if not (record.by_itself and record.checkpoints and _is_current(record.folder)):
+            return
+        target, result = _target(record, configured), RunResult()
+        async with JobOutputStorage.at(target, job_id=record.job_id, environment=record.environment) as job:
+            uploads = Uploads.of(job, job.task(record.task_id), target, record.environment)
+            await Checkpoints(record.checkpoints, uploads, result).finish(by_itself=True)
+
+    await _for_each_in(folder, save_one)  # what is wrong is told when the logs are finished
+
+
+async def _for_each_in(folder: str, action: Callable[[Leftover], Coroutine[Any, Any, None]]) -> list[Exception]:
+    """Do something for each run that was left in a folder; what went wrong. All are given back in the end."""
+    errors: list[Exception] = []
+    found = await asyncio.to_thread(take, folder)
+    try:
+        for leftover in found:
+            if not isinstance(leftover, Leftover):
+                errors.append(leftover)
+                continue
+            try:
+                await action(leftover)
+            except Exception as error:
+                errors.append(error)
+    finally:
+        for leftover in found:
+            if isinstance(leftover, Leftover):
+                leftover.spool.release()
+    return errors
 
 
 async def finish(leftover: Leftover, configured: Target, budget: Budget, result: RunResult, *, files: bool) -> None:
