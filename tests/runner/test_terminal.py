@@ -223,6 +223,21 @@ def test_keys_reach_the_program_once(desk: Desk, key: str) -> None:
     assert log(desk) == f"pid {pid} {child.pid}\n" + f"caught SIG{key}\ngot hello\n" * 2
 
 
+@pytest.mark.parametrize("name", SHELLS)
+def test_beside_others_in_a_pipeline(desk: Desk, name: str) -> None:
+    """What stands behind us in a pipeline, such as `less`, reads from the terminal while the program runs."""
+    desk.write("pages.sh", "read pid; echo asks >&2; read word </dev/tty; echo got $word; touch go; cat")
+    with shell(desk, name) as (_, screen):
+        screen.type(f"batch-outputs run -- {PYTHON} waits.py 2>err | sh pages.sh; echo code $?\n")
+        screen.wait_for("asks\n")
+        screen.type("word\n")
+        screen.wait_for("got word\n")
+        screen.wait_for("went on\n")
+        screen.wait_for("code 0\n")
+        screen.wait_for(PROMPT)
+        assert "still here" in screen.command("echo still here")
+
+
 @pytest.mark.parametrize("key", ["INT", "QUIT"])
 def test_keys_reach_children_once(desk: Desk, key: str) -> None:
     """The program's children in its group get Ctrl-C and Ctrl-\\ too, each once."""

@@ -39,8 +39,12 @@ if sys.platform != "win32":
 
         @property
         def program_begins_there(self) -> bool:
-            """Whether the program's group is to have the foreground from the first."""
-            return self._is_the_programs and self._in_foreground
+            """Whether the program's group is to have the foreground from the first.
+
+            Not beside others of our job, as in `batch-outputs run ... | less`, which need the terminal, too: there the
+            program gets it once it asks, and keys reach it through us.
+            """
+            return self._is_the_programs and self._in_foreground and not _has_companions()
 
         def take(self) -> None:
             """In the new process, before the program begins: put its group into the foreground."""
@@ -152,6 +156,15 @@ if sys.platform != "win32":
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGSTOP)
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+
+    def _has_companions() -> bool:
+        """Whether our group has processes besides us and those that wait for us, as a script does that has begun us."""
+        others, ancestor = set(_others_of_our_group()), os.getppid()
+        with contextlib.suppress(OSError):
+            while ancestor in others:
+                others.remove(ancestor)
+                ancestor = _parent_and_group(ancestor)[0]
+        return bool(others)
 
     def _others_of_our_group() -> list[int]:
         found = []
