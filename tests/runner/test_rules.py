@@ -114,6 +114,7 @@ def test_require(desk: Desk) -> None:
         (["--save", "a", "--newest", "2"], "--newest stands before any --restore"),
         (["--restore", "a", "--newest", "0"], "0 is not in the range"),
         (["--grace", "-1"], "-1"),
+        (["--nonsense"], "No such option '--nonsense'"),
         (["--preempt-signal", "NOPE"], "there is no signal NOPE"),
         (["--stdout", "x"], "'x' is not one of"),
         (["--spool", ""], "it is empty"),
@@ -124,6 +125,14 @@ def test_wrong_usage(desk: Desk, options: list[str], text: str) -> None:
     """Options that belong to none, or have no such value, are refused before the program starts."""
     assert text in desk.run("run", *options, "--", "touch", "ran", code=125).err
     assert desk.everything == set()
+
+
+@pytest.mark.parametrize("option", ["--save", "--as", "--grace", "--report", "--job"])
+def test_option_without_its_value(desk: Desk, option: str) -> None:
+    """An option at the end that lacks its value is wrong usage of `run`: 125, as all that is ours."""
+    done = desk.run("run", option, code=125)
+    assert f"Option '{option}' requires an argument" in done.err
+    assert "Try 'batch-outputs run --help'" in done.err
 
 
 @pytest.mark.parametrize(

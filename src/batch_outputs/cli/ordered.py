@@ -16,8 +16,16 @@ class OrderedCommand(click.Command):
     """A command that knows the order of its options: click itself hands over the values of each option together."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Note the order, and go on as usual."""
-        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        """Note the order, and go on as usual.
+
+        Raises:
+            UsageError: with the context that click leaves out where an option lacks its value.
+        """
+        try:
+            _, _, order = self.make_parser(ctx).parse_args(list(args))
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
         ctx.meta[_ORDER] = [parameter.name for parameter in order]
         return super().parse_args(ctx, args)
 
