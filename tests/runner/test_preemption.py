@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -560,3 +562,16 @@ def test_bad_address(desk: Desk, url: str) -> None:
     assert "BATCH_OUTPUTS_METADATA_URL" in sentence
     assert "pass-word" not in sentence
     assert desk.everything == set()
+
+
+@pytest.mark.parametrize("text", ["", "soon", "Mon, 99 Sep 2016 18:29:47 GMT", "Mon, 19 Sep 2016 18:29:47 GMT", "7"])
+def test_no_time_left(text: str) -> None:
+    """A time that is over, or is none, leaves no time."""
+    assert Notice("Preempt", text).seconds_left == 0
+
+
+def test_time_left() -> None:
+    """The time until the node ends is taken from the announcement; years hence is no fault."""
+    moment = datetime.now(UTC) + timedelta(minutes=10)
+    assert 590 < Notice("Reboot", format_datetime(moment)).seconds_left <= 600
+    assert Notice("Reboot", "Fri, 31 Dec 9999 23:59:59 -2300").seconds_left == 0  # beyond what a clock can tell

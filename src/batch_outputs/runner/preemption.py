@@ -49,10 +49,10 @@ class Notice:
     def seconds_left(self) -> float:
         """Seconds until the node ends at the earliest, by our clock; 0 if that is not said, or has come."""
         try:
-            moment = parsedate_to_datetime(self.not_before)
-        except (ValueError, TypeError):
+            moment = parsedate_to_datetime(self.not_before).astimezone(UTC)
+        except (ValueError, TypeError, OverflowError):
             return 0.0
-        return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def notice_in(document: object, node: str | None) -> Notice | None:
