@@ -1,4 +1,4 @@
-"""Opening, reading, locking and recognising local files, alike on Linux and Windows.
+"""Opening, reading, writing, locking and recognising local files, alike on Linux and Windows.
 
 What the two systems do differently about open files stands here and nowhere else. Files are opened so that nobody is
 kept from writing, renaming or deleting them meanwhile; on Windows that has to be asked for.
@@ -6,7 +6,9 @@ kept from writing, renaming or deleting them meanwhile; on Windows that has to b
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import sys
 from typing import NewType
 
@@ -17,6 +19,22 @@ FileIdentity = NewType("FileIdentity", tuple[int, int])
 def identity(status: os.stat_result) -> FileIdentity:
     """Which file a `stat` was taken of."""
     return FileIdentity((status.st_dev, status.st_ino))
+
+
+def write_whole(path: str, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a small file whole or not at all, replacing one of that name; `mode` as for `os.open`.
+
+    Raises:
+        OSError: it cannot be written, and what was there before is as it was.
+    """
+    beside = f"{path}.{secrets.token_hex(4)}.part"
+    try:
+        with open(beside, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            file.write(content)
+        os.replace(beside, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
 
 
 if sys.platform == "win32":

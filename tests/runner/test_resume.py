@@ -218,6 +218,8 @@ def test_spool_that_is_rubbish(azure: Desk, container: Container) -> None:
         {"saves": [{"kind": "TaskOutput", "pattern": 5, "name": None, "when": "success", "required": False}]},
         {"saves": [{"kind": "TaskOutput", "pattern": "a", "name": None, "when": "never", "required": False}]},
         {"checkpoints": [{"kind": "a/b", "pattern": "x"}]},
+        {"embedded": "yes"},
+        {"by_itself": 1},
         {"more": 1},
     ]
     records += [json.dumps(good | fields) for fields in wrong]

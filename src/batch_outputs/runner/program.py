@@ -59,10 +59,6 @@ class Program:
         signals.add(self)
         self._heeds_signals = True
 
-    def give_signals_back(self) -> None:
-        """Signals do again what they did before `heed_signals`."""
-        signals.remove(self)
-
     def start(self, command: Sequence[str], stdout: int | None, stderr: int | None) -> None:
         """Start the program, writing to these descriptors, or to our own for None. Call it once.
 
@@ -123,8 +119,8 @@ class Program:
         return code
 
     def close(self) -> None:
-        """Give signals back, and let go of the thread that kills. It is over then."""
-        self.give_signals_back()
+        """Let signals do again what they did before, and let go of the thread that kills. It is over then."""
+        signals.remove(self)
         if self._killer is not None:
             killer, self._killer = self._killer, None
             os.close(killer)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import BatchOutputsError, TargetError
+from batch_outputs.files import write_whole
 from batch_outputs.kinds import kind_named
 from batch_outputs.names import OutputName, check_task_id, parse_blob_name
 from batch_outputs.runner.plan import RunPlan
@@ -99,11 +99,8 @@ class RunRecord:
         Raises:
             TargetError: that is not possible.
         """
-        beside = f"{spool.record}.new"
         try:
-            with open(beside, "w", encoding="utf-8", errors="surrogateescape", opener=_private) as file:
-                json.dump({"version": _VERSION, **asdict(self)}, file)
-            os.replace(beside, spool.record)
+            write_whole(spool.record, json.dumps({"version": _VERSION, **asdict(self)}).encode(), mode=0o600)
         except OSError as error:
             raise TargetError(f"{spool.record} cannot be written: {error.strerror}.", path=spool.record) from error
 
@@ -115,7 +112,7 @@ class RunRecord:
             RecordError: it cannot be read, or is of another version.
         """
         try:
-            with open(spool.record, encoding="utf-8", errors="surrogateescape") as file:
+            with open(spool.record, encoding="utf-8") as file:
                 fields = json.load(file)
             version = fields.pop("version")
             if version != _VERSION:
@@ -151,6 +148,9 @@ class RunRecord:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or value < least):
                 raise ValueError(f"{name} is {value!r}")
+        for name in ("embedded", "by_itself"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
         if type(self.logs) is not dict or not self.logs.keys() <= set(STREAMS):
             raise ValueError(f"logs are {self.logs!r}")
         check_task_id(self.task_id)
@@ -180,7 +180,3 @@ def _checkpoint_rule(fields: dict[str, Any]) -> CheckpointRule:
     if not isinstance(rule.pattern, str):
         raise TypeError(f"{rule!r} is no rule")
     return rule
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

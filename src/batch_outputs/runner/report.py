@@ -6,13 +6,13 @@ import contextlib
 import errno
 import json
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from batch_outputs.errors import TargetError
+from batch_outputs.files import write_whole
 from batch_outputs.runner.plan import RunPlan
 from batch_outputs.runner.result import RunResult
 
@@ -77,7 +77,7 @@ def write_report(
         if _is_to_stay(path):
             _write_into(path, content)
         else:
-            _replace(_end_of_links(path), content)
+            write_whole(_end_of_links(path), content)
 
 
 @contextlib.contextmanager
@@ -106,17 +106,6 @@ def _leads_to(descriptor: int, there: os.stat_result) -> bool:
 
 def _end_of_links(path: str) -> str:
     return os.path.realpath(path) if os.path.islink(path) else path
-
-
-def _replace(path: str, content: bytes) -> None:
-    beside = f"{path}.{secrets.token_hex(4)}.part"
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-        os.replace(beside, path)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
 
 
 def _write_into(path: str, content: bytes) -> None:

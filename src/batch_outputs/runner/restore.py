@@ -111,13 +111,8 @@ async def _wanted(rule: RestoreRule, uploads: Uploads) -> tuple[str, Sequence[Ou
             return base, []
     found = [output async for output in storage.list_outputs(rule.kind) if pattern.matches_name(output.name)]
     if rule.newest is not None:
-        found.sort(key=_age, reverse=True)
+        found.sort(key=mtime_ns, reverse=True)
     return pattern.base, found[: rule.newest]
-
-
-def _age(output: OutputFileReference) -> float:
-    """The time of modification of the file that was saved, or else of the blob, in seconds since 1970."""
-    return mtime_ns(output) / 1e9
 
 
 def mtime_ns(output: OutputFileReference) -> int:
