@@ -42,6 +42,7 @@ from batch_outputs.tracking import TrackingError
 from support import faults
 from support.azurite import Azurite, Container
 from support.fault_proxy import FaultProxy
+from support.growing import lines
 from support.http1 import Operation
 
 pytestmark = pytest.mark.anyio
@@ -112,10 +113,6 @@ async def marks(task: TaskOutputStorage, name: str = "log.txt") -> LogMarks:
         return LogMarks.from_metadata((await store.properties(f"t1/$TaskLog/{name}")).metadata)
     finally:
         await store.aclose()
-
-
-def lines(count: int, text: str = "line") -> bytes:
-    return b"".join(f"{text} {n}\n".encode() for n in range(count))
 
 
 class TestWhileItGrows:

@@ -15,6 +15,7 @@ from anyio import to_thread
 from batch_outputs import TaskOutputStorage
 from support.azurite import Container, running_azurite
 from support.fault_proxy import FaultProxy
+from support.growing import lines
 from support.kill_child import Order, Tracker
 from support.watched_log import WatchedLog, blob_name, fetch
 
@@ -22,10 +23,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_
 
 MIB = 1024 * 1024
 PATIENCE = 20.0
-
-
-def lines(count: int, text: str = "line") -> bytes:
-    return b"".join(f"{text} {n}\n".encode() for n in range(count))
 
 
 async def until(condition: Callable[[], bool]) -> None:

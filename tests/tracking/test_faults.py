@@ -22,6 +22,7 @@ from support import faults
 from support.azurite import Container
 from support.fault_proxy import Fault, FaultProxy
 from support.faults import Action, Exchange
+from support.growing import lines, until
 from support.http1 import Operation, Request
 from support.watched_log import WatchedLog, names
 
@@ -29,7 +30,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_
 
 NewLog: TypeAlias = Callable[..., WatchedLog]
 
-PATIENCE = 20.0
 EARLIER = b"an earlier attempt of the task\n" * 20
 
 
@@ -62,16 +62,6 @@ WITH_A_BODY: dict[str, Action] = {"half-body": faults.half_request, "flipped-byt
 """On the way up, of appends."""
 WITH_AN_ANSWER: dict[str, Action] = {"half-answer": faults.half_answer}
 """On the way down, of what is read back to be compared."""
-
-
-def lines(count: int, text: str = "line") -> bytes:
-    return b"".join(f"{text} {n}\n".encode() for n in range(count))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await anyio.sleep(0.02)
 
 
 class TestEachModeAtEachStep:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from batch_outputs import TaskOutputStorage
 from batch_outputs.errors import LogNotSavedError, SourceError
 from batch_outputs.tracking import TrackingError
 from support.azurite import Container
+from support.growing import lines, until
 from support.kill_child import Order, Tracker
 from support.watched_log import WatchedLog
 
@@ -29,16 +30,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_
 MIB = 1024 * 1024
 PATIENCE = 20.0
 posix = pytest.mark.skipif(sys.platform == "win32", reason="files of POSIX")
-
-
-def lines(count: int, text: str = "line") -> bytes:
-    return b"".join(f"{text} {n}\n".encode() for n in range(count))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await anyio.sleep(0.02)
 
 
 def reasons(log: WatchedLog) -> list[str | None]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import anyio
 import pytest
 
 from batch_outputs import TaskOutputStorage, sync
@@ -21,25 +20,15 @@ from support.azurite import Container
 from support.command import wait_until
 from support.fault_proxy import FaultProxy
 from support.faults import Action
+from support.growing import lines, until
 from support.watched_log import WatchedLog, blob_name, fetch, names
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_thread_is_left")]
 
-PATIENCE = 20.0
 AT_ONCE = 1.0
 WITHIN_A_SECOND = 1.0 + 0.25 + 0.5
 """A second, a tick, and the request with its look."""
 LONG = 600.0
-
-
-def lines(count: int, text: str = "line") -> bytes:
-    return b"".join(f"{text} {n}\n".encode() for n in range(count))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await anyio.sleep(0.02)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import sys
 import textwrap
 import time
 import traceback
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -26,23 +25,13 @@ from support import faults
 from support.azurite import KEY, Container
 from support.command import signature
 from support.fault_proxy import FaultProxy
+from support.growing import lines, until
 from support.watched_log import WatchedLog
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_thread_is_left")]
 
-PATIENCE = 20.0
 SHORT = timedelta(seconds=2)
 """Times in a SAS are whole seconds."""
-
-
-def lines(count: int, text: str = "line") -> bytes:
-    return b"".join(f"{text} {n}\n".encode() for n in range(count))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await anyio.sleep(0.02)
 
 
 def from_file(path: Path) -> TaskOutputStorage:

@@ -14,22 +14,11 @@ from batch_outputs.errors import ContainerNotFoundError, LogLostError, StoreErro
 from batch_outputs.tracking import TrackingError
 from support.azurite import Container
 from support.fault_proxy import FaultProxy
+from support.growing import lines, until
 from support.kill_child import Order, Tracker
 from support.watched_log import Seen, WatchedLog, blob_name, fetch, names
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_thread_is_left")]
-
-PATIENCE = 20.0
-
-
-def lines(count: int, text: str = "line") -> bytes:
-    return b"".join(f"{text} {n}\n".encode() for n in range(count))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of it
-            await anyio.sleep(0.02)
 
 
 def stored(container: Container, name: str) -> Seen:
