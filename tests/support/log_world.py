@@ -178,7 +178,7 @@ class World:
         self._made = 0
         self._with_late: list[FaultyStore] = []
         self._watched: dict[Writer, int] = {}
-        self._shadow: bytes | None = None
+        self._shadows: set[bytes] = set()  # what the file held before it was rewritten where nobody looks
         self._rewritten = False
         self._seen: set[bytes] = {b""}
         self._seen_late: set[bytes] = set()
@@ -196,8 +196,7 @@ class World:
         data = self._new_lines(length)
         with self.path.open("ab") as file:
             file.write(data)
-        if self._shadow is not None:
-            self._shadow += data
+        self._shadows = {shadow + data for shadow in self._shadows}
         self._see()
 
     def truncate(self, size: int) -> None:
@@ -232,10 +231,10 @@ class World:
         with self.path.open("r+b") as file:
             file.seek(offset)
             file.write(bytes(byte ^ 0x80 for byte in text[offset:end]))
-        shadow = text if self._shadow is None else self._shadow
+        shadows = {text, *self._shadows}
         self._disturbed()
         if end <= confirmed - TAIL:
-            self._shadow = shadow
+            self._shadows = shadows
         self._rewritten = True
         self._see()
 
@@ -505,7 +504,7 @@ class World:
         assert len(joined) == chain.bytes_saved, "what is read as one is not what was acknowledged"
         start = max(i for i, part in enumerate(stored.parts) if not LogMarks.from_metadata(part.metadata).base)
         latest = b"".join(contents[part.name] for part in stored.parts[start:])
-        held = {self.text, self._shadow}
+        held = {self.text, *self._shadows}
         if not self.path.exists() and writer in self._watched:
             held.add(_read_all(self._watched[writer]))  # a file without a name is followed all the same
         assert latest in held, f"the log has {len(latest)} bytes, the file {len(self.text)}"
@@ -542,18 +541,16 @@ class World:
     def _disturbed(self) -> None:
         self.undisturbed = False
         self.disturbances += 1
-        self._shadow = None
+        self._shadows = set()
         self._see()
 
     def _leave_behind(self) -> None:
-        if self._shadow is not None:
-            self._left.add(self._shadow)
-            self._seen.add(self._shadow)
+        self._left |= self._shadows
+        self._seen |= self._shadows
 
     def _see(self) -> None:
         self._seen.add(self.text)
-        if self._shadow is not None:
-            self._seen.add(self._shadow)
+        self._seen |= self._shadows
         for writer in self.writers:
             if writer.descriptor is not None:
                 self._seen.add(_read_all(writer.descriptor))
