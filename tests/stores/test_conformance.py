@@ -660,6 +660,43 @@ async def test_list_level_of_many_folders(backend: Backend, store: Store) -> Non
     assert await level(store) == [f"t{i:04}/" for i in range(backend.many)]
 
 
+async def pages(store: Store, prefix: str, limit: int, *, one_level: bool) -> list[list[str]]:
+    """The names of all pages."""
+    found, after = [], None
+    while True:
+        page = await store.list_page(prefix, one_level=one_level, after=after, limit=limit)
+        found.append([entry.name for entry in page.entries])
+        after = page.after
+        if after is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_pages(store: Store, limit: int) -> None:
+    """Pages give each entry once and in order, none more than asked for, and only the last may be empty."""
+    everything = ["a", "a b", "a-b/x", "a/1", "a/2", "a/b/3", "b/x", "c/$K/1", "c/$K/2", "c0", "d/x"]
+    for name in everything:
+        await store.put(name, b"")
+    for prefix in ["", "a", "a/", "c/$K/", "nothing"]:
+        for one_level in (False, True):
+            found = await pages(store, prefix, limit, one_level=one_level)
+            whole = await (level if one_level else names)(store, prefix)
+            assert [name for page in found for name in page] == whole
+            assert all(0 < len(page) <= limit for page in found[:-1])
+
+
+async def test_a_page_behind_what_was_deleted(store: Store) -> None:
+    """The next page begins where the last one ended, also when all that was on that is gone."""
+    for name in ["a", "b", "c", "d"]:
+        await store.put(name, b"")
+    page = await store.list_page(limit=2)
+    for name in ["a", "b"]:
+        await store.delete(name)
+    assert page.after is not None
+    following = await store.list_page(after=page.after, limit=2)
+    assert [entry.name for entry in following.entries] == ["c", "d"]
+
+
 async def test_list_by_prefix(store: Store) -> None:
     """A prefix is text, not a folder and not a pattern: it may end inside a segment, and every character is literal."""
     everything = ["a", "a b", "a#", "a%41", "a*", "a/b", "a/bc", "a/bd/e", "aA", "b/[x]", "b/x", "t1/x", "t10/x"]
@@ -864,6 +901,19 @@ async def test_account_creates_and_opens_containers(backend: Backend, account: S
     assert store.location == StoreLocation(backend.account, name)
     assert await content(store, "t1/$TaskOutput/x") == b"data"
     await store.aclose()
+
+
+async def test_account_deletes_containers(account: StoreAccount) -> None:
+    """A container goes with all that is in it, and the others stay."""
+    name = f"job-{uuid.uuid4().hex}"
+    for other in (name, f"{name}-2"):
+        await account.create_container(other)
+        store = account.open(other)
+        await store.put("t1/$TaskOutput/a/b", b"data")
+        await store.aclose()
+    assert await account.delete_container(name) is True
+    assert await account.delete_container(name) is False
+    assert [found.name async for found in account.list_containers(name)] == [f"{name}-2"]
 
 
 async def test_account_lists_containers(account: StoreAccount) -> None:

@@ -129,11 +129,15 @@ def trickle(pieces: int = 20, pause: float = 0.05) -> Action:
 
 
 def small_pages(size: int) -> Action:
-    """Have lists come in pages of `size`, as those of a service with thousands of blobs do."""
+    """Have lists come in pages of at most `size`, as those of a service with thousands of blobs do."""
 
     async def action(exchange: Exchange) -> None:
         method, target, version = exchange.request.start.split(" ")
-        target = re.sub(r"&?maxresults=\d+", "", target) + f"&maxresults={size}"
+        asked = re.search(r"(?<=[?&]maxresults=)\d+", target)
+        if asked is None:
+            target += f"&maxresults={size}"
+        else:
+            target = f"{target[: asked.start()]}{min(size, int(asked.group()))}{target[asked.end() :]}"
         await exchange.answer(await exchange.forward(replace(exchange.request, start=f"{method} {target} {version}")))
 
     return action

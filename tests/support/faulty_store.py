@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from batch_outputs.errors import StoreError, StoreUnavailableError
 from batch_outputs.location import StoreLocation
-from batch_outputs.stores.base import BlobPrefix, BlobProperties, Readable, Store, Written
+from batch_outputs.stores.base import BlobPrefix, BlobProperties, Page, Readable, Store, Written
 
 T = TypeVar("T")
 Operation: TypeAlias = Literal["create", "append", "properties", "read", "set_metadata", "copy"]
@@ -123,6 +123,12 @@ class FaultyStore:
         """See `Store.list`."""
         async for blob in self._store.list(prefix):
             yield blob
+
+    async def list_page(
+        self, prefix: str = "", *, one_level: bool = False, after: str | None = None, limit: int = 5000
+    ) -> Page:
+        """See `Store.list_page`."""
+        return await self._store.list_page(prefix, one_level=one_level, after=after, limit=limit)
 
     async def list_level(self, prefix: str = "") -> AsyncIterator[BlobProperties | BlobPrefix]:
         """See `Store.list_level`."""

@@ -22,6 +22,7 @@ from batch_outputs.stores.base import (
     BlobProperties,
     BlobType,
     ContainerProperties,
+    Page,
     Readable,
     Written,
 )
@@ -72,6 +73,10 @@ class MemoryAccount:
             return False
         self.containers[name] = _Container(dict(metadata or {}), datetime.now(UTC))
         return True
+
+    async def delete_container(self, name: str) -> bool:
+        """See `StoreAccount.delete_container`."""
+        return self.containers.pop(name, None) is not None
 
     def open(self, container: str) -> MemoryStore:
         """See `StoreAccount.open`."""
@@ -173,6 +178,14 @@ class MemoryStore:
                 level[prefix + head + slash] = None if slash else blob
         for name, shown in sorted(level.items()):
             yield BlobPrefix(name) if shown is None else _properties(name, shown)
+
+    async def list_page(
+        self, prefix: str = "", *, one_level: bool = False, after: str | None = None, limit: int = 5000
+    ) -> Page:
+        """See `Store.list_page`."""
+        entries = [entry async for entry in (self.list_level(prefix) if one_level else self.list(prefix))]
+        entries = [entry for entry in entries if entry.name > (after or "")]
+        return Page(tuple(entries[:limit]), entries[limit - 1].name if len(entries) > limit else None)
 
     async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None = None) -> Written:
         """See `Store.set_metadata`."""

@@ -25,8 +25,8 @@ class BlobProperties:
     """What a store knows of a blob.
 
     `etag` is opaque and changes with every change. `size` is in bytes. `metadata` keys are as written (services compare
-    them without case). `blocks` is how many appends an append blob has had; None where
-    the store does not count them, and in listings.
+    them without case). `blocks` is how many appends an append blob has had; None where the store does not count them,
+    and in listings. `md5` is the digest (16 bytes) that whoever stored the blob sent along; None where nobody did.
     """
 
     name: str
@@ -37,6 +37,7 @@ class BlobProperties:
     metadata: Mapping[str, str] = field(default_factory=dict)
     blob_type: BlobType = "block"
     blocks: int | None = field(default=None, compare=False)
+    md5: bytes | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class BlobPrefix:
     """What `list_level` shows instead of all blobs below it; `name` ends with `/`."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some entries of a listing, by name; `after` asks for the next ones, and is None where there are no more."""
+
+    entries: tuple[BlobProperties | BlobPrefix, ...]
+    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,14 @@ class Store(Protocol):
     def list_level(self, prefix: str = "") -> AsyncIterator[BlobProperties | BlobPrefix]:
         """One level of names: blobs with no `/` behind `prefix`, and a `BlobPrefix` for all that share one."""
 
+    async def list_page(
+        self, prefix: str = "", *, one_level: bool = False, after: str | None = None, limit: int = 5000
+    ) -> Page:
+        """As `list` or, with `one_level`, `list_level`: at most `limit` entries (at most 5,000), and where to go on.
+
+        `after` is what the page before said, and means nothing else. An empty page is the last.
+        """
+
     async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None = None) -> Written:
         """Replace a blob's metadata; with `etag` only if the blob still has it (`BlobChangedError`)."""
 
@@ -168,6 +185,9 @@ class StoreAccount(Protocol):
 
     async def create_container(self, name: str, *, metadata: Mapping[str, str] | None = None) -> bool:
         """Create a container; False if it was there already (and is left as it is)."""
+
+    async def delete_container(self, name: str) -> bool:
+        """Delete a container with all that is in it; False if there was none."""
 
     def open(self, container: str) -> Store:
         """The store of one container, without a request."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import parse_qs
 
-from batch_outputs.errors import AccessDeniedError, BlobExistsError
+from batch_outputs.errors import AccessDeniedError, BlobExistsError, ContainerNotFoundError
 from batch_outputs.location import AzureAccount, StoreLocation
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import tickets_for
@@ -77,6 +77,22 @@ class AzureStoreAccount:
             await self._line.ask(call, nothing)
         except BlobExistsError:
             return False
+        return True
+
+    async def delete_container(self, name: str) -> bool:
+        """Delete a container with all that is in it; False if there was none.
+
+        Raises:
+            InvalidNameError: no container can have this name.
+            AccessDeniedError: a SAS of one container cannot delete it.
+        """
+        urls.check_container_name(name)
+        await self._check_reaches_account()
+        call = Call("DELETE", urls.container_path(name), "delete", "d", "restype=container", expect=(202,))
+        try:
+            await self._line.ask(call, nothing)
+        except ContainerNotFoundError:
+            return call.unsure  # an earlier sending whose answer was lost has done it
         return True
 
     def open(self, container: str) -> AzureStore:

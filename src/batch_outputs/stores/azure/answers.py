@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -47,9 +48,19 @@ def properties(name: str, headers: Mapping[str, str]) -> BlobProperties:
             blocks=int(headers["x-ms-blob-committed-block-count"])
             if "x-ms-blob-committed-block-count" in headers
             else None,
+            md5=md5(headers.get("Content-MD5")),
         )
     except (KeyError, ValueError):
         raise UnusableAnswerError from None
+
+
+def md5(text: str | None) -> bytes | None:
+    """The digest that a blob was stored with, if it is one."""
+    try:
+        digest = base64.b64decode(text or "", validate=True)
+    except ValueError:
+        return None
+    return digest if len(digest) == 16 else None
 
 
 def blob_type(text: str) -> BlobType:

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 import aiohttp
 
-from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_type, http_date
+from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_type, http_date, md5
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties
 
 Entry: TypeAlias = BlobProperties | BlobPrefix | ContainerProperties
@@ -133,4 +133,5 @@ def _blob(found: _Found) -> BlobProperties:
         content_type=fields.get("Content-Type") or None,
         metadata=found.metadata,
         blob_type=blob_type(fields["BlobType"]),
+        md5=md5(fields.get("Content-MD5")),
     )

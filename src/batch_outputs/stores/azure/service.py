@@ -34,7 +34,7 @@ def container_sas(access: KeyAccess, container: str) -> str:
 
 
 def account_sas(access: KeyAccess) -> str:
-    """A SAS that lists and creates containers of the account, valid for `LIFETIME` from now.
+    """A SAS that lists, creates and deletes containers of the account, valid for `LIFETIME` from now.
 
     Raises:
         ConfigurationError: the key is not one.
@@ -46,7 +46,7 @@ def account_sas(access: KeyAccess) -> str:
         access.account_name,
         access.key,
         resource_types=ResourceTypes(service=True, container=True),
-        permission=AccountSasPermissions(read=True, write=True, create=True, list=True),
+        permission=AccountSasPermissions(read=True, write=True, create=True, delete=True, list=True),
         expiry=datetime.now(UTC) + LIFETIME,
         services=Services(blob=True),
     )

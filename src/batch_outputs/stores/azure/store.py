@@ -12,7 +12,7 @@ from batch_outputs.stores.azure.content import Source
 from batch_outputs.stores.azure.line import Line
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.azure.wire import Wire
-from batch_outputs.stores.base import BlobPrefix, BlobProperties, Readable, Written
+from batch_outputs.stores.base import BlobPrefix, BlobProperties, Page, Readable, Written
 
 
 class AzureStore:
@@ -93,6 +93,12 @@ class AzureStore:
     def list_level(self, prefix: str = "") -> AsyncIterator[BlobProperties | BlobPrefix]:
         """One level of names."""
         return self._wire.list_level(prefix)
+
+    async def list_page(
+        self, prefix: str = "", *, one_level: bool = False, after: str | None = None, limit: int = 5000
+    ) -> Page:
+        """Some entries of a listing; `after` is the service's marker."""
+        return await self._wire.list_page(prefix, "/" if one_level else "", after, limit)
 
     async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None = None) -> Written:
         """Replace a blob's metadata."""

@@ -20,7 +20,7 @@ from batch_outputs.stores.azure.copying import copy
 from batch_outputs.stores.azure.download import NOTHING_THERE, Span, download
 from batch_outputs.stores.azure.line import Line
 from batch_outputs.stores.azure.listing import Entry, read_page
-from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties, Written
+from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties, Page, Written
 
 PAGE_SIZE = 5000
 """Entries of one page of a listing; the service gives no more."""
@@ -103,17 +103,25 @@ class Wire:
                 shown = entry.name
             yield entry
 
-    async def _entries(self, prefix: str, delimiter: str) -> AsyncIterator[BlobProperties | BlobPrefix]:
-        marker = ""
-        while True:
-            page = await self._line.ask(self._list_call(prefix, delimiter, marker), read_page)
+    async def list_page(self, prefix: str, delimiter: str, after: str | None, limit: int) -> Page:
+        """One page; the service may well give empty ones before the last, and these are passed over."""
+        marker: str | None = after or ""
+        entries: list[BlobProperties | BlobPrefix] = []
+        while not entries and marker is not None:
+            page = await self._line.ask(self._list_call(prefix, delimiter, marker, limit), read_page)
             # The service mixes blobs and prefixes by name; the emulator lists one after the other.
-            for entry in sorted(page.entries, key=_name):
-                if not isinstance(entry, ContainerProperties):
-                    yield entry
-            marker = page.next_marker
-            if not marker:
-                return
+            found = sorted(page.entries, key=_name)
+            entries = [entry for entry in found if not isinstance(entry, ContainerProperties)]
+            marker = page.next_marker or None
+        return Page(tuple(entries), marker)
+
+    async def _entries(self, prefix: str, delimiter: str) -> AsyncIterator[BlobProperties | BlobPrefix]:
+        after: str | None = ""
+        while after is not None:
+            page = await self.list_page(prefix, delimiter, after, self._page_size)
+            for entry in page.entries:
+                yield entry
+            after = page.after
 
     async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None) -> Written:
         """Replace a blob's metadata."""
@@ -190,7 +198,7 @@ class Wire:
         path = urls.blob_path(self._location.container, name)
         return Call(method, path, deed, needs, query, dict(headers or {}), body, name, expect)
 
-    def _list_call(self, prefix: str, delimiter: str, marker: str) -> Call:
+    def _list_call(self, prefix: str, delimiter: str, marker: str, limit: int) -> Call:
         query = urls.query(
             restype="container",
             comp="list",
@@ -198,7 +206,7 @@ class Wire:
             prefix=prefix,
             delimiter=delimiter,
             marker=marker,
-            maxresults=str(self._page_size),
+            maxresults=str(limit),
         )
         return Call("GET", urls.container_path(self._location.container), "list", "l", query)
 

@@ -62,6 +62,21 @@ def create_container(root: str, name: str, metadata: Mapping[str, str]) -> bool:
             shutil.rmtree(draft, ignore_errors=True)
 
 
+def delete_container(root: str, name: str) -> bool:
+    """See `StoreAccount.delete_container`. It is gone at once, and what was in it afterwards."""
+    folder = container_folder(root, name)
+    with _telling("deleted", folder):
+        if not _exists(folder):
+            return False
+        waste = os.path.join(root, f"{PRIVATE}-{secrets.token_hex(8)}")
+        try:
+            os.rename(folder, waste)
+        except FileNotFoundError:
+            return False  # somebody else was faster
+        shutil.rmtree(waste)
+        return True
+
+
 def _put_in_place(draft: str, folder: str) -> bool:
     try:
         os.rename(draft, folder)

@@ -219,22 +219,22 @@ class Container:
             finally:
                 os.close(descriptor)
 
-    def list(self, prefix: str) -> Generator[BlobProperties]:
-        """See `Store.list`."""
+    def list(self, prefix: str, after: str = "") -> Generator[BlobProperties]:
+        """See `Store.list`; what comes behind a name."""
         _check_text(prefix)
         with self._telling("listed"):
             self._check_container()
-            for node in self._tree.walk(prefix):
+            for node in self._tree.walk(prefix, after=after):
                 blob = self._listed(node.text, node.path)
                 if blob is not None:
                     yield blob.properties()
 
-    def list_level(self, prefix: str) -> Generator[BlobProperties | BlobPrefix]:
-        """See `Store.list_level`."""
+    def list_level(self, prefix: str, after: str = "") -> Generator[BlobProperties | BlobPrefix]:
+        """See `Store.list_level`; what comes behind a name."""
         _check_text(prefix)
         with self._telling("listed"):
             self._check_container()
-            for node in self._tree.walk(prefix, one_level=True):
+            for node in self._tree.walk(prefix, one_level=True, after=after):
                 if node.is_folder:
                     if not self._tree.is_empty(node):
                         yield BlobPrefix(node.text)

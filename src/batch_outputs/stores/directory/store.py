@@ -11,8 +11,13 @@ from typing import ParamSpec, TypeVar
 from anyio import to_thread
 
 from batch_outputs.location import DirectoryAccount, StoreLocation
-from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties, Readable, Store, Written
-from batch_outputs.stores.directory.account import container_folder, create_container, list_containers
+from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties, Page, Readable, Store, Written
+from batch_outputs.stores.directory.account import (
+    container_folder,
+    create_container,
+    delete_container,
+    list_containers,
+)
 from batch_outputs.stores.directory.container import Container, Writing
 from batch_outputs.stores.directory.records import Draft
 
@@ -99,6 +104,18 @@ class DirectoryStore:
         """One level of names."""
         return self._stream(self._container.list_level(prefix), _PAGE)
 
+    async def list_page(
+        self, prefix: str = "", *, one_level: bool = False, after: str | None = None, limit: int = 5000
+    ) -> Page:
+        """Some entries of a listing; `after` is the name of the last one given."""
+        items: Generator[BlobProperties | BlobPrefix]
+        lister = self._container.list_level if one_level else self._container.list
+        items = lister(prefix, after or "")
+        entries = await self._run(_take, items, limit + 1)
+        items.close()
+        more = len(entries) > limit
+        return Page(entries[:limit], entries[limit - 1].name if more else None)
+
     async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None = None) -> Written:
         """Replace a blob's metadata."""
         return await self._run(self._container.set_metadata, name, metadata, etag=etag)
@@ -169,6 +186,15 @@ class DirectoryStoreAccount:
             StoreError: a link or a file has that name, or the folder cannot be made.
         """
         return await to_thread.run_sync(create_container, self._root, name, metadata or {})
+
+    async def delete_container(self, name: str) -> bool:
+        """Delete a container with all that is in it; False if there was none.
+
+        Raises:
+            InvalidNameError: the name cannot be that of a folder.
+            StoreError: a link or a file has that name, or the folder cannot be removed.
+        """
+        return await to_thread.run_sync(delete_container, self._root, name)
 
     def open(self, container: str) -> Store:
         """The store of one container."""

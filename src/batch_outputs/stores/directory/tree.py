@@ -76,10 +76,11 @@ class Tree:
                 return  # not empty
             folder = os.path.dirname(folder)
 
-    def walk(self, prefix: str, *, one_level: bool = False) -> Iterator[Node]:
+    def walk(self, prefix: str, *, one_level: bool = False, after: str = "") -> Iterator[Node]:
         """The blobs whose names begin with `prefix`, by name; folders are opened as they are reached.
 
-        With `one_level`, folders whose `/` stands behind the prefix are given and not opened.
+        With `one_level`, folders whose `/` stands behind the prefix are given and not opened. What is given comes
+        behind the name `after`.
         """
         known = prefix[: prefix.rfind("/") + 1]
         folder = self._find_folder(known.split("/")[:-1])
@@ -92,7 +93,8 @@ class Tree:
                 yield node
                 continue
             for child in self._children(node):
-                if child.text.startswith(prefix):
+                is_whole = one_level or not child.is_folder or not after.startswith(child.text)
+                if child.text.startswith(prefix) and (not is_whole or child.text > after):
                     heappush(waiting, child)
 
     def is_empty(self, folder: Node) -> bool:
