@@ -27,7 +27,8 @@ from support import faults
 from support.azurite import Azurite, Container
 from support.fault_proxy import FaultProxy
 
-CLASSES = ["JobOutputStorage", "OutputFileReference", "TaskOutputStorage", "TrackedSave"]
+CLASSES = ["JobOutputStorage", "OutputAccount", "OutputFileReference", "TaskOutputStorage", "TrackedSave"]
+RECORDS = ["OutputPage", "SaveProgress"]
 RENAMED = {"aclose": "close"}
 
 
@@ -66,7 +67,7 @@ class TestFaces:
     def test_same_names(self) -> None:
         """Both faces export the same names; what does no I/O is the very same object."""
         assert sync.__all__ == batch_outputs.__all__
-        for name in set(sync.__all__) - {*CLASSES, "SaveProgress"}:
+        for name in set(sync.__all__) - {*CLASSES, *RECORDS}:
             assert getattr(sync, name) is getattr(batch_outputs, name)
 
     @pytest.mark.parametrize("name", CLASSES)
@@ -85,9 +86,10 @@ class TestFaces:
         assert kind.__doc__
         assert [method for method in public(kind) if not getattr(kind, method).__doc__] == []
 
-    def test_same_progress(self) -> None:
-        """A progress record has the same fields."""
-        assert sync.SaveProgress.__slots__ == batch_outputs.SaveProgress.__slots__
+    @pytest.mark.parametrize("name", RECORDS)
+    def test_same_fields(self, name: str) -> None:
+        """Each record has the same fields."""
+        assert getattr(sync, name).__slots__ == getattr(batch_outputs, name).__slots__
 
 
 def test_every_method(job: sync.JobOutputStorage, working_dir: Path) -> None:
@@ -164,6 +166,31 @@ def test_ways_in(azurite: Azurite, tmp_path: Path) -> None:
         assert len(list(task.list_outputs())) == 1
     with sync.JobOutputStorage.at(target, job_id="j") as job:
         assert list(job.list_tasks()) == ["t2"]
+
+
+def test_an_account(tmp_path: Path) -> None:
+    """The jobs of an account, and pages of what they hold, without an event loop."""
+    with sync.OutputAccount.from_account_url(tmp_path.as_uri()) as account:
+        with account.job("Render") as job:
+            job.create_container()
+            for number in range(3):
+                job.task(f"t{number}").save_text("TaskOutput", "x", "a")
+            page = job.page_of_tasks(limit=2)
+            assert page.tasks == ("t0", "t1")
+            assert job.page_of_tasks(after=page.after).tasks == ("t2",)
+            outputs = job.task("t0").page_of_outputs()
+            assert [output.read_bytes() for output in outputs.outputs] == [b"x"]
+            assert list(job.list_tasks("t2")) == ["t2"]
+        assert [found.container for found in account.list_jobs()] == ["job-render"]
+        with account.container("job-render") as job:
+            assert len(list(job.list_all_outputs())) == 3
+        assert account.only_container is None
+        assert account.place == str(tmp_path)
+        account.delete_container("job-render")
+        assert list(account.list_jobs()) == []
+        for thing in (account, sync.OutputAccount.at(Target(DirectoryAccount(tmp_path)))):
+            thing.close()
+    assert sync.OutputAccount.from_env({"BATCH_OUTPUTS_CONTAINER_URL": f"{tmp_path.as_uri()}/job-x"}).only_container
 
 
 def test_errors_come_through(job: sync.JobOutputStorage, working_dir: Path) -> None:

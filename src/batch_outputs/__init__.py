@@ -17,24 +17,29 @@ from typing import TYPE_CHECKING
 from batch_outputs.lazy import fetch
 
 if TYPE_CHECKING:
+    from batch_outputs.account import OutputAccount, StoredJob
     from batch_outputs.environment import TaskEnvironment
     from batch_outputs.errors import BatchOutputsError
     from batch_outputs.kinds import JobOutputKind, TaskOutputKind
     from batch_outputs.names import job_container_name
-    from batch_outputs.output_storage import SaveProgress
+    from batch_outputs.output_storage import OutputPage, SaveProgress
     from batch_outputs.outputs import OutputFileReference
-    from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
+    from batch_outputs.storage import JobOutputStorage, TaskOutputStorage, TaskPage
     from batch_outputs.tracking import TrackedSave, TrackingError
 
 __all__ = [
     "BatchOutputsError",
     "JobOutputKind",
     "JobOutputStorage",
+    "OutputAccount",
     "OutputFileReference",
+    "OutputPage",
     "SaveProgress",
+    "StoredJob",
     "TaskEnvironment",
     "TaskOutputKind",
     "TaskOutputStorage",
+    "TaskPage",
     "TrackedSave",
     "TrackingError",
     "job_container_name",
@@ -44,11 +49,15 @@ _HOMES = {
     "BatchOutputsError": "errors",
     "JobOutputKind": "kinds",
     "JobOutputStorage": "storage",
+    "OutputAccount": "account",
     "OutputFileReference": "outputs",
+    "OutputPage": "output_storage",
     "SaveProgress": "output_storage",
+    "StoredJob": "account",
     "TaskEnvironment": "environment",
     "TaskOutputKind": "kinds",
     "TaskOutputStorage": "storage",
+    "TaskPage": "storage",
     "TrackedSave": "tracking",
     "TrackingError": "tracking",
     "job_container_name": "names",

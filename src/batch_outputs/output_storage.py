@@ -46,6 +46,14 @@ class SaveProgress:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class OutputPage:
+    """Some outputs, by name; `after` asks for the next ones, and is None where there are no more."""
+
+    outputs: tuple[OutputFileReference, ...]
+    after: str | None
+
+
 class OutputStorage:
     """What the outputs of a task and of a job have in common."""
 
@@ -297,6 +305,28 @@ class OutputStorage:
             output = parse_blob_name(properties.name)
             if output is not None and output.task_id == self._task_id:
                 yield self._reference(output, properties)
+
+    async def page_of_outputs(
+        self, kind: OutputKind | str | None = None, *, after: str | None = None, limit: int = 100
+    ) -> OutputPage:
+        """One page of what `list_outputs` gives, for those who show it to people.
+
+        Args:
+            kind: Only outputs of this kind.
+            after: What the page before said.
+            limit: The most outputs on the page, up to 5,000. There may be fewer before the last.
+
+        Raises:
+            ContainerNotFoundError: nothing was ever prepared for this job.
+        """
+        prefix = output_prefix(self._task_id, "") if kind is None else f"{self.output_prefix(kind)}/"
+        page = await self._container.store.list_page(prefix, after=after, limit=limit)
+        found = []
+        for properties in page.entries:
+            output = parse_blob_name(properties.name)
+            if isinstance(properties, BlobProperties) and output is not None and output.task_id == self._task_id:
+                found.append(self._reference(output, properties))
+        return OutputPage(tuple(found), page.after)
 
     async def list_kinds(self) -> AsyncIterator[str]:
         """The kinds of which something is stored, by name, without a look at the outputs themselves.

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Self
 
 from batch_outputs.kinds import OutputKind
+from batch_outputs.marks import LogMarks
 from batch_outputs.names import OutputName
 from batch_outputs.stored import Stored, look_up, read
 from batch_outputs.stores.base import BlobProperties, Store
@@ -83,6 +84,19 @@ class OutputFileReference:
         return self._stored.complete if self._stored else None
 
     @property
+    def is_log(self) -> bool | None:
+        """Whether it is an append blob, as tracked logs are, when last looked at."""
+        return self._stored.is_log if self._stored else None
+
+    @property
+    def part(self) -> int | None:
+        """Which part of a log the blob of this name is, when last looked at: 1 for a whole log, and for a file."""
+        if self._stored is None:
+            return None
+        marks = LogMarks.from_metadata(self._stored.first.metadata)
+        return marks.part if self._stored.is_log and marks.log is not None else 1
+
+    @property
     def metadata(self) -> Mapping[str, str] | None:
         """What is kept with it, when last looked at; a log's marks stand there too."""
         return self._stored.first.metadata if self._stored else None
@@ -96,8 +110,10 @@ class OutputFileReference:
         self._stored = await look_up(self._store, self.blob_name)
         return self
 
-    async def chunks(self, offset: int = 0) -> AsyncIterator[bytes]:
-        """The content from `offset` (bytes) in pieces of at most 4 MiB; nothing at or past the end.
+    async def chunks(self, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The content from `offset`, of `length` or to the end (both in bytes), in pieces of at most 4 MiB.
+
+        Nothing at or past the end.
 
         A log that was stored in parts is read as one. One that grows meanwhile is read up to the length it had at the
         first piece, or further.
@@ -105,12 +121,12 @@ class OutputFileReference:
         Raises:
             BlobNotFoundError: it does not exist.
         """
-        if offset < 0:
-            raise ValueError(f"offset is {offset}; it counts from the beginning and is not negative")
+        if offset < 0 or (length or 0) < 0:
+            raise ValueError(f"offset is {offset} and length {length}; neither is ever negative")
         stored = self._stored
         if stored is None or stored.is_log:
             stored = self._stored = await look_up(self._store, self.blob_name)
-        async for chunk in read(self._store, stored, offset):
+        async for chunk in read(self._store, stored, offset, length):
             yield chunk
 
     async def read_bytes(self) -> bytes:

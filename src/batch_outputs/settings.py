@@ -105,6 +105,15 @@ class Target:
             )
         return StoreLocation(self.account, job_container_name(job))
 
+    @property
+    def place(self) -> str:
+        """What it leads to, for people: a host, perhaps with a container, or a folder; never with a secret."""
+        if self.container is not None:
+            return self.account.place(self.container)
+        if isinstance(self.account, DirectoryAccount):
+            return str(self.account.root)
+        return self.account.endpoint.partition("://")[2]
+
     def folder(self, container: str) -> str | None:
         """The folder that everything is stored in, if it is one: the container's, or that of the whole account."""
         if not isinstance(self.account, DirectoryAccount):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from batch_outputs.environment import TaskEnvironment
@@ -25,7 +26,7 @@ from batch_outputs.settings import (
     container_target,
     find_target,
 )
-from batch_outputs.stores.base import BlobPrefix
+from batch_outputs.stores.base import BlobPrefix, BlobProperties
 
 
 class TaskOutputStorage(OutputStorage):
@@ -122,6 +123,14 @@ class TaskOutputStorage(OutputStorage):
         return cls.at(_target_of(client), job_id=_checked(job_id), task_id=check_task_id(task_id))
 
 
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Some task ids, by name; `after` asks for the next ones, and is None where there are no more."""
+
+    tasks: tuple[str, ...]
+    after: str | None
+
+
 class JobOutputStorage(OutputStorage):
     """The outputs of one job as a whole, and the way to those of its tasks."""
 
@@ -196,15 +205,32 @@ class JobOutputStorage(OutputStorage):
         """
         return TaskOutputStorage(self._container, check_task_id(task_id), self._environment, shared=True)
 
-    async def list_tasks(self) -> AsyncIterator[str]:
-        """The task ids under which something is stored, by name, page by page as they are asked for.
+    async def list_tasks(self, prefix: str = "") -> AsyncIterator[str]:
+        """The task ids that begin with `prefix` and under which something is stored, by name.
+
+        They come page by page as they are asked for.
 
         Raises:
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
-        async for entry in self._container.store.list_level():
-            if isinstance(entry, BlobPrefix) and is_task_id(task_id := entry.name.removesuffix("/")):
+        async for entry in self._container.store.list_level(_without_slash(prefix)):
+            if (task_id := _task_id(entry)) is not None:
                 yield task_id
+
+    async def page_of_tasks(self, prefix: str = "", *, after: str | None = None, limit: int = 100) -> TaskPage:
+        """One page of what `list_tasks` gives, for those who show it to people.
+
+        Args:
+            prefix: What the ids begin with.
+            after: What the page before said.
+            limit: The most tasks on the page, up to 5,000. There may be fewer before the last.
+
+        Raises:
+            ContainerNotFoundError: nothing was ever prepared for this job.
+        """
+        page = await self._container.store.list_page(_without_slash(prefix), one_level=True, after=after, limit=limit)
+        tasks = [task_id for entry in page.entries if (task_id := _task_id(entry)) is not None]
+        return TaskPage(tuple(tasks), page.after)
 
     async def list_all_outputs(self) -> AsyncIterator[OutputFileReference]:
         """The stored outputs of the job and of all its tasks, by blob name, page by page as they are asked for.
@@ -226,6 +252,17 @@ class JobOutputStorage(OutputStorage):
             AccessDeniedError: the credential may not create containers (a container SAS may not).
         """
         return await self._container.create()
+
+
+def _task_id(entry: BlobProperties | BlobPrefix) -> str | None:
+    """The task that a level's entry stands for, if it is one."""
+    task_id = entry.name.removesuffix("/")
+    return task_id if isinstance(entry, BlobPrefix) and is_task_id(task_id) else None
+
+
+def _without_slash(prefix: str) -> str:
+    # No task id has a slash, and what lies behind one is no task.
+    return f"{prefix.partition('/')[0]}/" if "/" in prefix else prefix
 
 
 def _checked(job_id: str) -> str:

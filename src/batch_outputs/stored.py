@@ -73,14 +73,22 @@ async def with_parts(store: Store, first: BlobProperties) -> Stored:
     return Stored(tuple(parts))
 
 
-async def read(store: Store, stored: Stored, offset: int = 0, *, exactly: bool = False) -> AsyncIterator[bytes]:
-    """The content from `offset` on; of a growing log what has come meanwhile too, unless `exactly` what was seen."""
+async def read(
+    store: Store, stored: Stored, offset: int = 0, length: int | None = None, *, exactly: bool = False
+) -> AsyncIterator[bytes]:
+    """The content from `offset` on, `length` bytes of it or all.
+
+    Of a growing log what has come meanwhile too, unless `exactly` what was seen.
+    """
     etag = stored.first.etag if exactly and not stored.is_log else None
+    left = length
     for part in stored.parts:
         is_last = part is stored.parts[-1]
-        if offset < part.size or is_last:
-            length = None if is_last and not exactly else max(0, part.size - offset)
-            async for chunk in store.read(part.name, offset=offset, length=length, etag=etag):
+        here = None if is_last and not exactly else max(0, part.size - offset)
+        wanted = here if left is None else left if here is None else min(here, left)
+        if (offset < part.size or is_last) and wanted != 0:
+            async for chunk in store.read(part.name, offset=offset, length=wanted, etag=etag):
+                left = None if left is None else left - len(chunk)
                 yield chunk
         offset = max(0, offset - part.size)
 

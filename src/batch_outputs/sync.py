@@ -24,15 +24,18 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from batch_outputs import account as async_account
 from batch_outputs import output_storage
 from batch_outputs import outputs as async_outputs
 from batch_outputs import storage as async_storage
 from batch_outputs import tracking as async_tracking
+from batch_outputs.account import StoredJob
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import BatchOutputsError
 from batch_outputs.kinds import JobOutputKind, OutputKind, TaskOutputKind
 from batch_outputs.names import job_container_name
-from batch_outputs.settings import Target
+from batch_outputs.settings import Target, account_from_connection_string, account_target, find_target
+from batch_outputs.storage import TaskPage
 from batch_outputs.termination import termination
 from batch_outputs.tracking import TrackingError
 
@@ -40,11 +43,15 @@ __all__ = [
     "BatchOutputsError",
     "JobOutputKind",
     "JobOutputStorage",
+    "OutputAccount",
     "OutputFileReference",
+    "OutputPage",
     "SaveProgress",
+    "StoredJob",
     "TaskEnvironment",
     "TaskOutputKind",
     "TaskOutputStorage",
+    "TaskPage",
     "TrackedSave",
     "TrackingError",
     "job_container_name",
@@ -186,6 +193,16 @@ class OutputFileReference:
         return self._reference.complete
 
     @property
+    @_like(async_outputs.OutputFileReference.is_log)
+    def is_log(self) -> bool | None:
+        return self._reference.is_log
+
+    @property
+    @_like(async_outputs.OutputFileReference.part)
+    def part(self) -> int | None:
+        return self._reference.part
+
+    @property
     @_like(async_outputs.OutputFileReference.metadata)
     def metadata(self) -> Mapping[str, str] | None:
         return self._reference.metadata
@@ -196,8 +213,8 @@ class OutputFileReference:
         return self
 
     @_like(async_outputs.OutputFileReference.chunks)
-    def chunks(self, offset: int = 0) -> Iterator[bytes]:
-        return _iterate(self._reference.chunks(offset), 1)
+    def chunks(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        return _iterate(self._reference.chunks(offset, length), 1)
 
     @_like(async_outputs.OutputFileReference.read_bytes)
     def read_bytes(self) -> bytes:
@@ -301,6 +318,14 @@ class SaveProgress:
     files: int
     total_files: int
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPage:
+    """Some outputs, by name; `after` asks for the next ones, and is None where there are no more."""
+
+    outputs: tuple[OutputFileReference, ...]
+    after: str | None
 
 
 class _OutputStorage(Generic[Storage]):
@@ -436,6 +461,13 @@ class _OutputStorage(Generic[Storage]):
     def list_outputs(self, kind: OutputKind | str | None = None) -> Iterator[OutputFileReference]:
         return map(OutputFileReference, _iterate(self._storage.list_outputs(kind), _LISTED_AT_ONCE))
 
+    @_like(async_storage.TaskOutputStorage.page_of_outputs)
+    def page_of_outputs(
+        self, kind: OutputKind | str | None = None, *, after: str | None = None, limit: int = 100
+    ) -> OutputPage:
+        page = _run(self._storage.page_of_outputs(kind, after=after, limit=limit))
+        return OutputPage(tuple(map(OutputFileReference, page.outputs)), page.after)
+
     @_like(async_storage.TaskOutputStorage.list_kinds)
     def list_kinds(self) -> Iterator[str]:
         return _iterate(self._storage.list_kinds(), _LISTED_AT_ONCE)
@@ -536,8 +568,12 @@ class JobOutputStorage(_OutputStorage[async_storage.JobOutputStorage]):
         return TaskOutputStorage(self._storage.task(task_id))
 
     @_like(async_storage.JobOutputStorage.list_tasks)
-    def list_tasks(self) -> Iterator[str]:
-        return _iterate(self._storage.list_tasks(), _LISTED_AT_ONCE)
+    def list_tasks(self, prefix: str = "") -> Iterator[str]:
+        return _iterate(self._storage.list_tasks(prefix), _LISTED_AT_ONCE)
+
+    @_like(async_storage.JobOutputStorage.page_of_tasks)
+    def page_of_tasks(self, prefix: str = "", *, after: str | None = None, limit: int = 100) -> TaskPage:
+        return _run(self._storage.page_of_tasks(prefix, after=after, limit=limit))
 
     @_like(async_storage.JobOutputStorage.list_all_outputs)
     def list_all_outputs(self) -> Iterator[OutputFileReference]:
@@ -546,3 +582,68 @@ class JobOutputStorage(_OutputStorage[async_storage.JobOutputStorage]):
     @_like(async_storage.JobOutputStorage.create_container)
     def create_container(self) -> bool:
         return _run(self._storage.create_container())
+
+
+class OutputAccount:
+    __doc__ = (async_account.OutputAccount.__doc__ or "").replace("async with", "with")
+
+    def __init__(self, target: Target) -> None:
+        self._account = async_account.OutputAccount(target)
+
+    @classmethod
+    @_like(async_account.OutputAccount.from_env)
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, credential: object | None = None) -> Self:
+        return cls(find_target(environ, credential=credential))
+
+    @classmethod
+    @_like(async_account.OutputAccount.at)
+    def at(cls, target: Target) -> Self:
+        return cls(target)
+
+    @classmethod
+    @_like(async_account.OutputAccount.from_account_url)
+    def from_account_url(cls, url: str, *, credential: object | None = None) -> Self:
+        return cls(account_target(url, credential=credential))
+
+    @classmethod
+    @_like(async_account.OutputAccount.from_connection_string)
+    def from_connection_string(cls, conn_str: str) -> Self:
+        return cls(Target(account_from_connection_string(conn_str)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @_like(async_account.OutputAccount.aclose)
+    def close(self) -> None:
+        _run(self._account.aclose())
+
+    @property
+    @_like(async_account.OutputAccount.only_container)
+    def only_container(self) -> str | None:
+        return self._account.only_container
+
+    @property
+    @_like(async_account.OutputAccount.place)
+    def place(self) -> str:
+        return self._account.place
+
+    @_like(async_account.OutputAccount.list_jobs)
+    def list_jobs(self, prefix: str = "") -> Iterator[StoredJob]:
+        return _iterate(self._account.list_jobs(prefix), _LISTED_AT_ONCE)
+
+    @_like(async_account.OutputAccount.job)
+    def job(self, job_id: str) -> JobOutputStorage:
+        return JobOutputStorage(self._account.job(job_id))
+
+    @_like(async_account.OutputAccount.container)
+    def container(self, name: str) -> JobOutputStorage:
+        return JobOutputStorage(self._account.container(name))
+
+    @_like(async_account.OutputAccount.delete_container)
+    def delete_container(self, name: str) -> None:
+        _run(self._account.delete_container(name))

@@ -15,11 +15,15 @@ from batch_outputs import (
     BatchOutputsError,
     JobOutputKind,
     JobOutputStorage,
+    OutputAccount,
     OutputFileReference,
+    OutputPage,
     SaveProgress,
+    StoredJob,
     TaskEnvironment,
     TaskOutputKind,
     TaskOutputStorage,
+    TaskPage,
     TrackedSave,
     TrackingError,
     job_container_name,
@@ -122,6 +126,9 @@ async def task(outputs: TaskOutputStorage) -> None:
         tracked.exit_code, tracked.flush_timeout = 1, 20
     assert_type(outputs.list_outputs(), AsyncIterator[OutputFileReference])
     assert_type(outputs.list_outputs(log), AsyncIterator[OutputFileReference])
+    assert_type(await outputs.page_of_outputs(log, after="t1/$TaskLog/a", limit=10), OutputPage)
+    assert_type((await outputs.page_of_outputs()).outputs, tuple[OutputFileReference, ...])
+    assert_type((await outputs.page_of_outputs()).after, str | None)
     assert_type(outputs.get_output(log, "name"), OutputFileReference)
     assert_type(outputs.output_prefix(log), str)
     assert_type(await outputs.aclose(), None)
@@ -130,8 +137,32 @@ async def task(outputs: TaskOutputStorage) -> None:
 async def job(outputs: JobOutputStorage) -> None:
     """What only a job's storage does."""
     assert_type(outputs.task("t1"), TaskOutputStorage)
-    assert_type(outputs.list_tasks(), AsyncIterator[str])
+    assert_type(outputs.list_tasks("t"), AsyncIterator[str])
+    assert_type(await outputs.page_of_tasks("t", after="t1", limit=10), TaskPage)
+    assert_type((await outputs.page_of_tasks()).tasks, tuple[str, ...])
+    assert_type((await outputs.page_of_tasks()).after, str | None)
     assert_type(await outputs.create_container(), bool)
+
+
+async def account(jobs: OutputAccount) -> None:
+    """Where jobs are found."""
+    async with jobs as entered:
+        assert_type(entered, OutputAccount)
+    assert_type(OutputAccount.from_env({"A": "b"}, credential=None), OutputAccount)
+    assert_type(OutputAccount.from_account_url("url", credential=None), OutputAccount)
+    assert_type(OutputAccount.from_connection_string("text"), OutputAccount)
+    assert_type(OutputAccount.at(find_target()), OutputAccount)
+    assert_type(jobs.only_container, str | None)
+    assert_type(jobs.place, str)
+    assert_type(jobs.list_jobs("r"), AsyncIterator[StoredJob])
+    assert_type(jobs.job("render"), JobOutputStorage)
+    assert_type(jobs.container("job-render"), JobOutputStorage)
+    assert_type(await jobs.delete_container("job-render"), None)
+    async for job in jobs.list_jobs():
+        assert_type(job.container, str)
+        assert_type(job.job_id, str | None)
+        assert_type(job.last_modified, datetime | None)
+        assert_type(job.name, str)
 
 
 async def reference(output: OutputFileReference) -> None:
@@ -146,8 +177,10 @@ async def reference(output: OutputFileReference) -> None:
     assert_type(output.content_type, str | None)
     assert_type(output.metadata, Mapping[str, str] | None)
     assert_type(output.complete, bool | None)
+    assert_type(output.is_log, bool | None)
+    assert_type(output.part, int | None)
     assert_type(await output.refresh(), OutputFileReference)
-    assert_type(output.chunks(1), AsyncIterator[bytes])
+    assert_type(output.chunks(1, length=2), AsyncIterator[bytes])
     assert_type(await output.read_bytes(), bytes)
     assert_type(await output.read_text("utf-8", errors="replace"), str)
     assert_type(await output.download(Path("a")), int)
@@ -188,14 +221,30 @@ def blocking(outputs: sync.TaskOutputStorage, merged: sync.JobOutputStorage, cli
     assert_type(outputs.output_prefix(log), str)
     assert_type(outputs.close(), None)
     assert_type(merged.task("t1"), sync.TaskOutputStorage)
-    assert_type(merged.list_tasks(), Iterator[str])
+    assert_type(merged.list_tasks("t"), Iterator[str])
+    assert_type(merged.page_of_tasks("t", after="t1", limit=10), TaskPage)
+    assert_type(outputs.page_of_outputs(log, after="a", limit=10).outputs, tuple[sync.OutputFileReference, ...])
     assert_type(merged.create_container(), bool)
     assert_type(output.refresh(), sync.OutputFileReference)
-    assert_type(output.chunks(1), Iterator[bytes])
+    assert_type(output.chunks(1, length=2), Iterator[bytes])
     assert_type(output.read_bytes(), bytes)
     assert_type(output.read_text("utf-8", errors="replace"), str)
     assert_type(output.download(Path("a")), int)
     assert_type(output.delete(), None)
+
+
+def blocking_account(jobs: sync.OutputAccount) -> None:
+    """Where jobs are found, blocking."""
+    with jobs as entered:
+        assert_type(entered, sync.OutputAccount)
+    assert_type(sync.OutputAccount.from_env({"A": "b"}, credential=None), sync.OutputAccount)
+    assert_type(sync.OutputAccount.from_account_url("url", credential=None), sync.OutputAccount)
+    assert_type(sync.OutputAccount.from_connection_string("text"), sync.OutputAccount)
+    assert_type(jobs.list_jobs("r"), Iterator[StoredJob])
+    assert_type(jobs.job("render"), sync.JobOutputStorage)
+    assert_type(jobs.container("job-render"), sync.JobOutputStorage)
+    assert_type(jobs.delete_container("job-render"), None)
+    assert_type(jobs.close(), None)
 
 
 async def wrapped() -> None:
