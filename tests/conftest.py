@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.azurite import KEY, Azurite, Container, running_azurite
+from support.big_container import BigJob, big_job
 from support.command import Desk, signature
 from support.fault_proxy import FaultProxy
 
@@ -36,6 +37,13 @@ def azurite(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     with running_azurite(tmp_path_factory.mktemp("azurite") / "azurite.log") as server:
         request.config.stash[SERVER_LOG] = server
         yield server
+
+
+@pytest.fixture(scope="session")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigJob]:
+    """A job of 100,000 blobs over 10,000 tasks on a blob service of its own, to be read only."""
+    with big_job(tmp_path_factory.mktemp("big")) as job:
+        yield job
 
 
 @pytest.fixture

@@ -15,7 +15,24 @@ NAMES = st.one_of(
     st.text(min_size=1),
     st.lists(
         st.sampled_from(
-            ["..", ".", "", "a", "C:", "con", "NUL.txt", "a\\..\\b", "...", "x. ", "com1 .log", "\x00", "~"]
+            [
+                "..",
+                ".",
+                "",
+                "a",
+                "x" * 300,
+                "你" * 100,
+                "😀" * 200,
+                "C:",
+                "con",
+                "NUL.txt",
+                "a\\..\\b",
+                "...",
+                "x. ",
+                "com1 .log",
+                "\x00",
+                "~",
+            ]
         ),
         min_size=1,
     ).map("/".join),
@@ -39,6 +56,10 @@ NAMES = st.one_of(
         (".../x", ".../x", "..%2E\\x"),
         ("\x9b31m", "%9B31m", "%9B31m"),
         ("so?*<>|\"", "so?*<>|\"", "so%3F%2A%3C%3E%7C%22"),
+        ("LONGNA~1.TXT", "LONGNA~1.TXT", "LONGNA%7E1.TXT"),
+        (".0123456789abcdef.part", "%2E0123456789abcdef.part", "%2E0123456789abcdef.part"),
+        ("a/.0123456789ABCDEF.from.x", "a/%2E0123456789ABCDEF.from.x", "a\\%2E0123456789ABCDEF.from.x"),
+        (".gitignore", ".gitignore", ".gitignore"),
     ],
 )  # fmt: skip
 def test_table(name: str, posix: str, windows: str) -> None:
@@ -57,6 +78,24 @@ def test_stays_below(name: str) -> None:
         inside = system.normpath(system.join("top", path))
         assert inside.startswith(f"top{system.sep}")
         assert not any(ord(character) < 32 for character in path)
+        assert "%" in path or path.replace(system.sep, "/") == name
+
+
+@pytest.mark.parametrize("end", ["", ".png", ".tar.gz", ".no-extension-is-as-long-as-this", ".ü"])
+def test_long_segments(end: str) -> None:
+    """A segment that no disk holds is cut, keeps its extension, and stays another than those that begin alike."""
+    for character in ("x", "ü", "你", "😀", "\x07"):
+        names = [f"{character * 400}{number}{end}" for number in range(3)]
+        for windows in (False, True):
+            paths = [local_path(f"a/{name}/b", windows=windows) for name in names]
+            assert len(set(paths)) == 3
+            for path in paths:
+                _, segment, _ = path.split("\\" if windows else "/")
+                length = len(segment.encode("utf-16-le")) // 2 if windows else len(segment.encode())
+                assert 230 < length <= 255
+                assert segment.endswith(end[-3:] if end in {".png", ".tar.gz"} else "")
+    assert local_path("x" * 255, windows=False) == "x" * 255
+    assert local_path("你" * 255, windows=True) == "你" * 255
 
 
 @given(NAMES)

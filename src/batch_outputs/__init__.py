@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from batch_outputs.account import OutputAccount, StoredJob
     from batch_outputs.environment import TaskEnvironment
     from batch_outputs.errors import BatchOutputsError
+    from batch_outputs.fetching import Fetched
     from batch_outputs.kinds import JobOutputKind, TaskOutputKind
     from batch_outputs.names import job_container_name
     from batch_outputs.output_storage import OutputPage, SaveProgress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchOutputsError",
+    "Fetched",
     "JobOutputKind",
     "JobOutputStorage",
     "OutputAccount",
@@ -47,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "BatchOutputsError": "errors",
+    "Fetched": "fetching",
     "JobOutputKind": "kinds",
     "JobOutputStorage": "storage",
     "OutputAccount": "account",

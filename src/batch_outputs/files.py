@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import sys
 from typing import NewType
 
@@ -101,6 +102,29 @@ if sys.platform == "win32":
             return None
         return descriptor
 
+    def open_alone(path: str) -> int | None:
+        """Open a plain file of ours for reading and writing, made if need be, and keep others from doing so meanwhile.
+
+        None if that cannot be: somebody has it open in this way, or what is there is no plain file of ours.
+        """
+        with contextlib.suppress(OSError):
+            if is_link(os.lstat(path)):
+                return None  # Windows cannot be asked to refuse one while opening
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_BINARY | os.O_NOINHERIT, 0o666)
+        except OSError:
+            return None
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def is_link(status: os.stat_result) -> bool:
+        """Whether an `lstat` has found something that leads elsewhere: a symbolic link, or a junction."""
+        return stat.S_ISLNK(status.st_mode) or status.st_reparse_tag == stat.IO_REPARSE_TAG_MOUNT_POINT
+
 else:
     import fcntl
 
@@ -132,3 +156,32 @@ else:
             os.close(descriptor)
             return None
         return descriptor
+
+    def open_alone(path: str) -> int | None:
+        """Open a plain file of ours for reading and writing, made if need be, and keep others from doing so meanwhile.
+
+        None if that cannot be: somebody has it open in this way, or what is there is no plain file of ours. Links are
+        not followed, whoever planted them.
+        """
+        # O_NONBLOCK: a FIFO would hold us here for ever; regular files do not notice it.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            descriptor = os.open(path, flags, 0o666)
+        except OSError:
+            return None
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(descriptor)
+            # Who had it before may have moved it away before the lock was ours.
+            if _is_ours(status) and identity(status) == identity(os.lstat(path)):
+                return descriptor
+        os.close(descriptor)
+        return None
+
+    def is_link(status: os.stat_result) -> bool:
+        """Whether an `lstat` has found something that leads elsewhere: a symbolic link, or a junction of Windows."""
+        return stat.S_ISLNK(status.st_mode)
+
+    def _is_ours(status: os.stat_result) -> bool:
+        """Whether nobody else can have the file: it has one name, and is the user's own."""
+        return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import Self
 
+from batch_outputs.deleting import delete_output
+from batch_outputs.errors import BlobChangedError, StoreUnavailableError
+from batch_outputs.fetching import Fetched, download_blob, fetch_blob
+from batch_outputs.following import Following
 from batch_outputs.kinds import OutputKind
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import OutputName
 from batch_outputs.stored import Stored, look_up, read
 from batch_outputs.stores.base import BlobProperties, Store
-from batch_outputs.transfer import download_blob
+from batch_outputs.tailing import last_lines
 
 
 class OutputFileReference:
@@ -74,6 +79,11 @@ class OutputFileReference:
         return self._stored.last_modified if self._stored else None
 
     @property
+    def etag(self) -> str | None:
+        """An opaque text that changes with every change of content or metadata, when last looked at."""
+        return self._stored.etag if self._stored else None
+
+    @property
     def content_type(self) -> str | None:
         """The content type when last looked at."""
         return self._stored.first.content_type if self._stored else None
@@ -110,7 +120,9 @@ class OutputFileReference:
         self._stored = await look_up(self._store, self.blob_name)
         return self
 
-    async def chunks(self, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def chunks(
+        self, offset: int = 0, length: int | None = None, *, exactly: bool = False
+    ) -> AsyncIterator[bytes]:
         """The content from `offset`, of `length` or to the end (both in bytes), in pieces of at most 4 MiB.
 
         Nothing at or past the end.
@@ -118,16 +130,80 @@ class OutputFileReference:
         A log that was stored in parts is read as one. One that grows meanwhile is read up to the length it had at the
         first piece, or further.
 
+        With `exactly`, it is what was last looked at (now, if nothing was): of a log no more than it had then, and an
+        error where it is another by now. A log is known to be the same only when the iteration has ended.
+
         Raises:
             BlobNotFoundError: it does not exist.
+            BlobChangedError: it was replaced midway or, with `exactly`, since it was looked at.
         """
         if offset < 0 or (length or 0) < 0:
             raise ValueError(f"offset is {offset} and length {length}; neither is ever negative")
         stored = self._stored
-        if stored is None or stored.is_log:
+        if stored is None or (stored.is_log and not exactly):
             stored = self._stored = await look_up(self._store, self.blob_name)
-        async for chunk in read(self._store, stored, offset, length):
+        async for chunk in read(self._store, stored, offset, length, exactly=exactly):
             yield chunk
+        if exactly and stored.is_log:
+            await self._check_is_still(stored)
+
+    async def follow(
+        self,
+        offset: int = 0,
+        *,
+        interval: float = 1.0,
+        on_outage: Callable[[StoreUnavailableError], object] | None = None,
+        on_recovery: Callable[[], object] | None = None,
+    ) -> AsyncIterator[bytes]:
+        """The content of a log from `offset` (bytes) on as it comes, until the log is complete: `tail -f`.
+
+        Pieces have at most 4 MiB. A log that goes on in parts is read as one, and so is one that a later attempt of the
+        task goes on with. Every `interval` seconds the log is looked at for new bytes. One that is never marked as
+        complete, as its writer was killed or knows no marks, is followed until the caller stops. A file that is no log
+        is read to its end. While it is followed, `size`, `complete` and the like show what was seen last.
+
+        Outages are ridden out, however long they last, from the first request on. `on_outage` is called at the
+        beginning of each with an error that says what is the matter, and `on_recovery` at its end. Without `on_outage`
+        the error is logged.
+
+        An `offset` other than 0 is one of the log that this reference has looked at last, if it has.
+
+        Raises:
+            BlobNotFoundError: it does not exist, or was deleted meanwhile.
+            BlobChangedError: another attempt has begun the log anew, or the file was replaced: what came until then is
+                of the former, and what is there now can be followed from its beginning.
+            ValueError: `offset` or `interval` is negative.
+        """
+        if offset < 0 or interval < 0:
+            raise ValueError(f"offset is {offset} and interval {interval}; neither is ever negative")
+        following = Following(
+            self._store,
+            self.blob_name,
+            offset,
+            interval=interval,
+            known=self._stored if offset else None,
+            on_outage=on_outage,
+            on_recovery=on_recovery,
+        )
+        async with aclosing(following.pieces()) as pieces:
+            async for piece in pieces:
+                self._stored = following.stored
+                yield piece
+        self._stored = following.stored
+
+    async def tail_offset(self, lines: int) -> int:
+        """The offset in bytes at which the last `lines` lines begin; 0 if there are no more than these.
+
+        Bytes behind the last line end are a line, too. It is found by reading backwards, no further than needed.
+
+        Raises:
+            BlobNotFoundError: it does not exist.
+            ValueError: `lines` is negative.
+        """
+        if lines < 0:
+            raise ValueError(f"lines is {lines}; it is never negative")
+        self._stored = await look_up(self._store, self.blob_name)
+        return await last_lines(self._store, self._stored, lines)
 
     async def read_bytes(self) -> bytes:
         """The whole content.
@@ -148,22 +224,70 @@ class OutputFileReference:
     async def download(self, path: str | os.PathLike[str]) -> int:
         """Write the content to a local file and return its length in bytes.
 
-        Missing folders are made. The file appears whole or not at all, and replaces one of that name.
+        Missing folders are made. The file appears whole or not at all, and replaces one of that name. It is written
+        anew, whatever is there; `fetch` does no more than needed.
 
         Raises:
             BlobNotFoundError: it does not exist.
             TargetError: the file cannot be written.
+            StoreError: it could not be read, or is not what its checksum says.
         """
         self._stored = await download_blob(self._store, self.blob_name, os.fspath(path))
         return self._stored.size
 
+    async def fetch(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        refresh: bool = True,
+        on_bytes: Callable[[int], object] | None = None,
+    ) -> Fetched:
+        """Make a local file what is stored, with as few bytes read as that takes.
+
+        A file of the same length and time of modification is left alone. An earlier fetch of the same content that was
+        cut short, be it by a kill, is gone on with: what it had is in a hidden file beside the target. The content is
+        held against its length and against the checksum that it was stored with, if it was; with a wrong one it is
+        fetched once more from the beginning. The file appears whole or not at all, missing folders are made, and its
+        time of modification becomes that of the output, by which it is known the next time; the parts of a second stand
+        for the version. Of a log that still grows it is what it had at the beginning.
+
+        Args:
+            path: The file; it is replaced if it is there.
+            refresh: Look at the output first. Without, what was last looked at, as by a listing, is taken to be so
+                still, until the service says otherwise.
+            on_bytes: Called with how many further bytes are in place; less than 0 if some are to be fetched again.
+
+        Raises:
+            BlobNotFoundError: it does not exist.
+            TargetError: the file cannot be written.
+            StoreError: it could not be read, or is not what its checksum says.
+        """
+        known = None if refresh else self._stored
+        self._stored, fetched = await fetch_blob(
+            self._store, self.blob_name, os.fspath(path), known=known, on_bytes=on_bytes
+        )
+        return fetched
+
     async def delete(self) -> None:
-        """Delete it from storage.
+        """Delete it from storage; a log with all its parts, the first one first.
+
+        If that is broken off, what is left claims to be no whole log, and deleting it again removes the rest.
 
         Raises:
             BlobNotFoundError: it does not exist.
         """
-        await self._store.delete(self.blob_name)
+        await delete_output(self._store, self.blob_name, self._stored)
+
+    async def _check_is_still(self, log: Stored) -> None:
+        # Each append changes the ETag and leaves what was there, so the writer's id is compared instead.
+        now = Stored((await self._store.properties(self.blob_name),))
+        if now.writer != log.writer or now.size < log.first.size:
+            place = self._store.location.place
+            raise BlobChangedError(
+                f"{self.blob_name} in {place} was begun anew while it was read; read it again.",
+                place=place,
+                blob=self.blob_name,
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.blob_name!r} in {self._store.location.place!r})"

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from batch_outputs.environment import TaskEnvironment
-from batch_outputs.errors import ConfigurationError
+from batch_outputs.errors import ConfigurationError, InvalidNameError
 from batch_outputs.job_container import JobContainer
 from batch_outputs.kinds import JobOutputKind, TaskOutputKind
 from batch_outputs.names import (
+    check_blob_name,
     check_task_id,
     is_task_id,
     job_container_name,
@@ -204,6 +205,23 @@ class JobOutputStorage(OutputStorage):
             InvalidNameError: the task id cannot be used.
         """
         return TaskOutputStorage(self._container, check_task_id(task_id), self._environment, shared=True)
+
+    def output_at(self, blob_name: str) -> OutputFileReference:
+        """The output whose whole name in the container this is, as listings show it, without a request.
+
+        Unlike `get_output` it takes the name as it stands, with any `..` and `\\` that somebody else has stored.
+
+        Raises:
+            InvalidNameError: it is not the name of an output.
+        """
+        output = parse_blob_name(blob_name)
+        if output is None:
+            raise InvalidNameError(
+                f"{blob_name!r} is not the name of an output; list shows what there is.", name=blob_name
+            )
+        check_blob_name(blob_name)
+        owner = self if output.task_id is None else self.task(output.task_id)
+        return owner._reference(output, None)  # noqa: SLF001 - of the same family
 
     async def list_tasks(self, prefix: str = "") -> AsyncIterator[str]:
         """The task ids that begin with `prefix` and under which something is stored, by name.

@@ -6,10 +6,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from batch_outputs.errors import BlobNotFoundError
+from batch_outputs.errors import BlobChangedError, BlobNotFoundError
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import beside
 from batch_outputs.stores.base import BlobProperties, Store
+
+_LOOKS = 5
+"""How often something is looked at that is replaced each time."""
+
+_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of a log that are asked for at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,11 @@ class Stored:
         return max(part.last_modified for part in self.parts)
 
     @property
+    def etag(self) -> str:
+        """What changes with every change of any part."""
+        return "+".join(part.etag for part in self.parts)
+
+    @property
     def is_log(self) -> bool:
         """Whether it is an append blob, which may still grow."""
         return self.first.blob_type == "append"
@@ -55,12 +66,22 @@ async def look_up(store: Store, blob_name: str) -> Stored:
 
     Raises:
         BlobNotFoundError: nothing.
+        BlobChangedError: it is replaced again and again.
     """
+    for _ in range(_LOOKS - 1):
+        try:
+            return await with_parts(store, await store.properties(blob_name))
+        except BlobChangedError:
+            continue
     return await with_parts(store, await store.properties(blob_name))
 
 
 async def with_parts(store: Store, first: BlobProperties) -> Stored:
-    """A blob with the parts that follow it, if it is the first of a log: by name, and by their own word."""
+    """A blob with the parts that follow it, if it is the first of a log: by name, and by their own word.
+
+    Raises:
+        BlobChangedError: another log has taken its place meanwhile.
+    """
     marks = LogMarks.from_metadata(first.metadata)
     parts = [first]
     if first.blob_type == "append" and marks.log is not None and marks.part == 1:
@@ -69,6 +90,7 @@ async def with_parts(store: Store, first: BlobProperties) -> Stored:
             following = await _part(store, first.name, len(parts) + 1, marks.log)
             if following is None:
                 break
+            parts[-1] = await _ended(store, parts[-1])
             parts.append(following)
     return Stored(tuple(parts))
 
@@ -79,6 +101,9 @@ async def read(
     """The content from `offset` on, `length` bytes of it or all.
 
     Of a growing log what has come meanwhile too, unless `exactly` what was seen.
+
+    Raises:
+        BlobChangedError: a file changed midway or, if it is to be `exactly` what was seen, since then.
     """
     etag = stored.first.etag if exactly and not stored.is_log else None
     left = length
@@ -87,10 +112,47 @@ async def read(
         here = None if is_last and not exactly else max(0, part.size - offset)
         wanted = here if left is None else left if here is None else min(here, left)
         if (offset < part.size or is_last) and wanted != 0:
-            async for chunk in store.read(part.name, offset=offset, length=wanted, etag=etag):
+            if part.blob_type == "append":
+                chunks = _read_log(store, part.name, offset, wanted)
+            else:
+                chunks = store.read(part.name, offset=offset, length=wanted, etag=etag)
+            async for chunk in chunks:
                 left = None if left is None else left - len(chunk)
                 yield chunk
         offset = max(0, offset - part.size)
+
+
+async def _read_log(store: Store, name: str, offset: int, length: int | None) -> AsyncIterator[bytes]:
+    """A log's bytes, each range for itself: a store reads on under the ETag of what it has read, until an append."""
+    end = None if length is None else offset + length
+    while end is None or offset < end:
+        wanted = _AT_ONCE if end is None else min(_AT_ONCE, end - offset)
+        reached = offset
+        try:
+            async for piece in store.read(name, offset=offset, length=wanted):
+                reached += len(piece)
+                yield piece
+            if reached < offset + wanted:
+                return
+        except BlobChangedError:
+            pass  # an answer broke, and meanwhile there was an append; what is there already stays
+        offset = reached
+
+
+async def _ended(store: Store, part: BlobProperties) -> BlobProperties:
+    """A part as it was when the next was begun, before which it was marked with its length.
+
+    One without was looked at too early: it may have grown on, and ended, before the next was looked for.
+    """
+    seen = LogMarks.from_metadata(part.metadata)
+    if seen.length == part.size:
+        return part
+    now = await store.properties(part.name)
+    if LogMarks.from_metadata(now.metadata).log != seen.log:
+        raise BlobChangedError(
+            f"{part.name} was replaced while it was looked at; try again.", place=store.location.place, blob=part.name
+        )
+    return now
 
 
 async def _part(store: Store, first: str, number: int, log: str) -> BlobProperties | None:

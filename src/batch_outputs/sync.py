@@ -31,7 +31,8 @@ from batch_outputs import storage as async_storage
 from batch_outputs import tracking as async_tracking
 from batch_outputs.account import StoredJob
 from batch_outputs.environment import TaskEnvironment
-from batch_outputs.errors import BatchOutputsError
+from batch_outputs.errors import BatchOutputsError, StoreUnavailableError
+from batch_outputs.fetching import Fetched
 from batch_outputs.kinds import JobOutputKind, OutputKind, TaskOutputKind
 from batch_outputs.names import job_container_name
 from batch_outputs.settings import Target, account_from_connection_string, account_target, find_target
@@ -41,6 +42,7 @@ from batch_outputs.tracking import TrackingError
 
 __all__ = [
     "BatchOutputsError",
+    "Fetched",
     "JobOutputKind",
     "JobOutputStorage",
     "OutputAccount",
@@ -183,6 +185,11 @@ class OutputFileReference:
         return self._reference.last_modified
 
     @property
+    @_like(async_outputs.OutputFileReference.etag)
+    def etag(self) -> str | None:
+        return self._reference.etag
+
+    @property
     @_like(async_outputs.OutputFileReference.content_type)
     def content_type(self) -> str | None:
         return self._reference.content_type
@@ -213,8 +220,24 @@ class OutputFileReference:
         return self
 
     @_like(async_outputs.OutputFileReference.chunks)
-    def chunks(self, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        return _iterate(self._reference.chunks(offset, length), 1)
+    def chunks(self, offset: int = 0, length: int | None = None, *, exactly: bool = False) -> Iterator[bytes]:
+        return _iterate(self._reference.chunks(offset, length, exactly=exactly), 1)
+
+    @_like(async_outputs.OutputFileReference.follow)
+    def follow(
+        self,
+        offset: int = 0,
+        *,
+        interval: float = 1.0,
+        on_outage: Callable[[StoreUnavailableError], object] | None = None,
+        on_recovery: Callable[[], object] | None = None,
+    ) -> Iterator[bytes]:
+        pieces = self._reference.follow(offset, interval=interval, on_outage=on_outage, on_recovery=on_recovery)
+        return _iterate(pieces, 1)
+
+    @_like(async_outputs.OutputFileReference.tail_offset)
+    def tail_offset(self, lines: int) -> int:
+        return _run(self._reference.tail_offset(lines))
 
     @_like(async_outputs.OutputFileReference.read_bytes)
     def read_bytes(self) -> bytes:
@@ -227,6 +250,16 @@ class OutputFileReference:
     @_like(async_outputs.OutputFileReference.download)
     def download(self, path: str | os.PathLike[str]) -> int:
         return _run(self._reference.download(path))
+
+    @_like(async_outputs.OutputFileReference.fetch)
+    def fetch(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        refresh: bool = True,
+        on_bytes: Callable[[int], object] | None = None,
+    ) -> Fetched:
+        return _run(self._reference.fetch(path, refresh=refresh, on_bytes=on_bytes))
 
     @_like(async_outputs.OutputFileReference.delete)
     def delete(self) -> None:
@@ -566,6 +599,10 @@ class JobOutputStorage(_OutputStorage[async_storage.JobOutputStorage]):
     @_like(async_storage.JobOutputStorage.task)
     def task(self, task_id: str) -> TaskOutputStorage:
         return TaskOutputStorage(self._storage.task(task_id))
+
+    @_like(async_storage.JobOutputStorage.output_at)
+    def output_at(self, blob_name: str) -> OutputFileReference:
+        return OutputFileReference(self._storage.output_at(blob_name))
 
     @_like(async_storage.JobOutputStorage.list_tasks)
     def list_tasks(self, prefix: str = "") -> Iterator[str]:

@@ -1,21 +1,19 @@
-"""Moving whole files between a disk and a store: one verified copy, and many at once."""
+"""Saving a verified copy of a file, and what many at once have in common, saved or fetched."""
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
-import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TypeVar
 
-import aiofiles
-import aiofiles.os
 import anyio
 from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
 
-from batch_outputs.errors import BlobChangedError, FileChangedError, StoreUnavailableError, TargetError
+from batch_outputs.errors import FileChangedError, TargetError
+from batch_outputs.files import is_link
 from batch_outputs.snapshot import FileSnapshot
-from batch_outputs.stored import Stored, look_up, read
 from batch_outputs.stores.base import BlobProperties, Store
 
 T = TypeVar("T")
@@ -47,41 +45,7 @@ async def put_file(
             blob_name, snapshot.size, written.etag, written.last_modified, content_type, dict(metadata or {})
         )
 
-    return await _while_it_changes(attempt, FileChangedError)
-
-
-async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
-    """Write a blob to a local file, whole or not at all, and return what was written.
-
-    Of a log that still grows, what it had at the beginning is written.
-
-    Raises:
-        BlobNotFoundError: there is no such blob.
-        TargetError: the file cannot be written.
-    """
-    folder, name = os.path.split(path)
-    if not name or await aiofiles.os.path.isdir(path):
-        raise TargetError(f"{path} is a folder; name the file to write in it.", path=path)
-    # Beside the target, so that the last step is a rename within one disk; short, so that any name has room for it.
-    part = os.path.join(folder, f".{secrets.token_hex(8)}.part")
-
-    async def attempt() -> Stored:
-        stored = await look_up(store, blob_name)
-        await _write_part(store, stored, part)
-        return stored
-
-    try:
-        if folder:
-            await aiofiles.os.makedirs(folder, exist_ok=True)
-        stored = await _while_it_changes(attempt, BlobChangedError)
-        await aiofiles.os.replace(part, path)
-    except OSError as error:
-        raise TargetError(f"{path} cannot be written: {error.strerror or error}.", path=path) from error
-    finally:
-        with anyio.CancelScope(shield=True):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                await aiofiles.os.remove(part)
-    return stored
+    return await while_it_changes(attempt, FileChangedError)
 
 
 def refuse_links(folder: str, path: str) -> None:
@@ -90,11 +54,16 @@ def refuse_links(folder: str, path: str) -> None:
     Raises:
         TargetError: there is one on the way to `path`.
     """
-    below = os.path.relpath(os.path.dirname(path) or os.curdir, folder or os.curdir)
+    inside = os.path.join(folder, "")
+    way = os.path.dirname(path)
+    if folder and path.startswith(inside):
+        below = way[len(inside) :]
+    else:
+        below = os.path.relpath(way or os.curdir, folder or os.curdir)
     place = folder
     for component in below.split(os.sep):
         place = os.path.join(place, component)
-        if component != os.curdir and os.path.islink(place):
+        if component not in {"", os.curdir} and _is_link(place):
             raise TargetError(f"{place} is a symbolic link; remove it, or download to another folder.", path=path)
 
 
@@ -118,30 +87,55 @@ async def for_each(
     return [results[index] for index in sorted(results)]
 
 
-async def _write_part(store: Store, stored: Stored, part: str) -> None:
-    written = 0
-    async with aiofiles.open(part, "wb") as file:
-        async for chunk in read(store, stored, exactly=True):
-            await file.write(chunk)
-            written += len(chunk)
-    name = stored.first.name
-    if written != stored.size:
-        raise StoreUnavailableError(
-            f"{name} gave {written:,} of its {stored.size:,} bytes; try again.", place=store.location.place, blob=name
-        )
-    if stored.is_log:
-        # Each append to a log changes its ETag and leaves what was there; so its writer's id is compared instead.
-        now = await look_up(store, name)
-        if now.writer != stored.writer or now.size < stored.size:
-            raise BlobChangedError(
-                f"{name} was replaced while it was read; try again.", place=store.location.place, blob=name
-            )
+async def for_each_listed(
+    items: AsyncIterator[T],
+    action: Callable[[T], Awaitable[object]],
+    *,
+    at_once: int = AT_ONCE,
+    ahead: float = math.inf,
+) -> list[Exception]:
+    """Do something with each item, several at a time, beginning while they are still being listed; what was raised.
+
+    At most `ahead` items are listed before they are needed. Should the listing fail, what has been listed is done.
+    """
+    problems: list[Exception] = []
+    give, take = anyio.create_memory_object_stream[T](ahead)
+
+    async def list_all() -> None:
+        async with give:
+            try:
+                async for item in items:
+                    await give.send(item)
+            except Exception as error:
+                problems.append(error)
+
+    async def work(waiting: MemoryObjectReceiveStream[T]) -> None:
+        async with waiting:
+            async for item in waiting:
+                try:
+                    await action(item)
+                except Exception as error:
+                    problems.append(error)  # handed to the caller, who names each
+
+    async with take, anyio.create_task_group() as group:
+        group.start_soon(list_all)
+        for _ in range(at_once):
+            group.start_soon(work, take.clone())
+    return problems
 
 
-async def _while_it_changes(attempt: Callable[[], Awaitable[R]], change: type[Exception]) -> R:
+async def while_it_changes(attempt: Callable[[], Awaitable[R]], change: type[Exception]) -> R:
+    """What an attempt gives; it is repeated some times, after pauses, as long as it raises a `change`."""
     for pause in _PAUSES_FOR_CHANGES:
         try:
             return await attempt()
         except change:
             await anyio.sleep(pause)
     return await attempt()
+
+
+def _is_link(path: str) -> bool:
+    try:
+        return is_link(os.lstat(path))
+    except (OSError, ValueError):  # as `os.path.islink`
+        return False

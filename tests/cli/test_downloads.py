@@ -1,17 +1,27 @@
-"""Downloads of blobs with hostile names: below the target or not at all, whole or not at all."""
+"""Downloads: below the target or not at all, whole or not at all, and no more than needed."""
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
 
+from batch_outputs.marks import LogMarks
 from support.azurite import Container
-from support.command import Desk
+from support.command import Desk, wait_until
 from support.fault_proxy import FaultProxy
-from support.faults import half_answer
+from support.faults import answer_before, delay, half_answer, small_pages
+
+MIB = 1024 * 1024
 
 HOSTILE = {
     "t1/$TaskOutput/../../../climbed.txt": "t1/$TaskOutput/%2E%2E/%2E%2E/%2E%2E/climbed.txt",
@@ -76,7 +86,7 @@ def test_planted_links(desk: Desk) -> None:
     (target / "b.txt").symlink_to(outside)
     done = desk.run("download", "--task", "task", "--kind", "TaskOutput", "--to", "target", code=125)
     assert done.sentences == [
-        "1 file downloaded to target, 3 B.",
+        "1 file downloaded to target, 3 B (checked by length only).",
         "target/sub is a symbolic link; remove it, or download to another folder.",
     ]
     assert outside.read_text() == "untouched"
@@ -112,3 +122,159 @@ def test_broken_download(azure: Desk, container: Container, fault_proxy: FaultPr
     fault_proxy.clear()
     azure.run("download", "--to", "target")
     assert (azure.folder / "target/t1/$TaskOutput/a.bin").stat().st_size == 100_000
+
+
+@contextmanager
+def through(fault_proxy: FaultProxy, desk: Desk) -> Iterator[None]:
+    """The desk's commands go through the proxy."""
+    direct = desk.variables["BATCH_OUTPUTS_CONTAINER_URL"]
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = fault_proxy.through(direct)
+    yield
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = direct
+
+
+def part_size(target: Path) -> int:
+    """How much of a file there is beside its place."""
+    return sum(part.stat().st_size for part in target.parent.glob(".*.part"))
+
+
+def has_come(target: Path, size: int) -> bool:
+    """Whether there is so much of a file."""
+    return part_size(target) >= size
+
+
+def test_once_more(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """A second download reads nothing of what is there unchanged, and only what has changed since."""
+    for name in ("a", "b", "c"):
+        container.client.upload_blob(f"t1/$TaskOutput/{name}", b"old")
+    with through(fault_proxy, azure):
+        first = azure.run("download", "--to", "t")
+        assert first.sentences == ["3 files downloaded to t, 9 B (checked by MD5)."]
+        fault_proxy.requests.clear()
+        again = azure.run("download", "--to", "t")
+        assert again.sentences == ["Nothing new for t: 3 files are there unchanged."]
+        assert {request.operation for request in fault_proxy.requests} == {"list"}
+        container.client.upload_blob("t1/$TaskOutput/b", b"new", overwrite=True)
+        third = azure.run("download", "--to", "t")
+        assert third.sentences == ["1 file downloaded to t, 3 B (2 more were there unchanged; checked by MD5)."]
+    assert (azure.folder / "t/t1/$TaskOutput/b").read_text() == "new"
+
+
+def test_killed_at_any_moment(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """However often a download is killed, the next one goes on at the last byte, and in the end the file is whole."""
+    content = os.urandom(24 * MIB)
+    container.client.upload_blob("t1/$TaskOutput/big.bin", content)
+    target = azure.folder / "t/big.bin"
+    command = ("download", "--task", "t1", "--kind", "TaskOutput", "--to", "t")
+    fault_proxy.bytes_per_second = 12 * MIB
+    with through(fault_proxy, azure):
+        for kill in range(1, 5):
+            enough = part_size(target) + 2 * MIB
+            with azure.started(*command) as child:
+                wait_until(partial(has_come, target, enough))
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+            assert not target.exists()
+            [part] = target.parent.glob(".*.part")
+            assert part.read_bytes() == content[: part.stat().st_size], f"after kill {kill}"
+        there = part_size(target)
+        fault_proxy.bytes_per_second = None
+        fault_proxy.requests.clear()
+        done = azure.run(*command)
+    assert done.sentences == ["1 file downloaded to t, 25.2 MB (1 was resumed; checked by MD5)."]
+    reads = [request.header("x-ms-range") or "" for request in fault_proxy.requests if request.operation == "read"]
+    assert reads[0].startswith(f"bytes={there}-")
+    assert target.read_bytes() == content
+    assert os.listdir(target.parent) == ["big.bin"]
+
+
+def test_interrupted(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """Ctrl-C says what is done and how to go on, and what has come is used then."""
+    content = os.urandom(9 * MIB)
+    container.client.upload_blob("t1/$TaskOutput/big.bin", content)
+    container.client.upload_blob("t1/$TaskOutput/small.bin", b"small")
+    gate = fault_proxy.gate()
+    fault_proxy.fault(gate.held, on="read", blob="t1/$TaskOutput/big.bin", times=None, after=1)
+    with through(fault_proxy, azure):
+        with azure.started("download", "--to", "t") as child:
+            fault_proxy.wait_fired()
+            wait_until((azure.folder / "t/t1/$TaskOutput/small.bin").exists)
+            child.send_signal(signal.SIGINT)
+            done = azure.ended(child, code=130)
+        assert [line for line in done.sentences if line] == [
+            "1 file downloaded to t, 5 B (checked by MD5). Run the same command again to go on from here.",
+            "interrupted.",
+        ]
+        gate.release()
+        again = azure.run("download", "--to", "t")
+    assert "(1 more was there unchanged; 1 was resumed; checked by MD5)" in again.err
+    assert (azure.folder / "t/t1/$TaskOutput/big.bin").read_bytes() == content
+    assert {path for path in azure.everything if "/." in path} == set()
+
+
+def test_two_at_once(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """Two downloads to one folder at once both end well, and leave the files and nothing else."""
+    contents = {f"{number}.bin": os.urandom(2 * MIB) for number in range(4)}
+    for name, content in contents.items():
+        container.client.upload_blob(f"t1/$TaskOutput/{name}", content)
+    fault_proxy.fault(delay(0.3), on="read", times=None)
+    command = ("download", "--task", "t1", "--kind", "TaskOutput", "--to", "t")
+    with through(fault_proxy, azure), azure.started(*command) as one, azure.started(*command) as other:
+        azure.ended(one)
+        azure.ended(other)
+    assert {path.name: path.read_bytes() for path in (azure.folder / "t").iterdir()} == contents
+
+
+def test_parts_of_logs(azure: Desk, container: Container) -> None:
+    """The parts of a log come as one file; a part alone, and what only looks like one, come as they are."""
+    for log, name, part, content in (
+        ("l", "log.txt", 1, b"one "),
+        ("l", "log.part-2.txt", 2, b"two "),
+        ("l", "log.part-3.txt", 3, b"three"),
+        ("m", "other.part-2.txt", 2, b"alone"),
+    ):
+        marks = LogMarks(attempt=log, log=log, part=part, length=len(content))
+        blob = container.client.get_blob_client(f"t1/$TaskLog/{name}")
+        blob.create_append_blob(metadata=marks.metadata())
+        blob.append_block(content)
+    container.client.upload_blob("t1/$TaskLog/log.part-9.txt", b"a file")
+    command = ("download", "--task", "t1", "--kind", "TaskLog", "--to")
+    azure.run(*command, "t")
+    assert {path.name: path.read_text() for path in (azure.folder / "t").iterdir()} == {
+        "log.txt": "one two three",
+        "log.part-9.txt": "a file",
+        "other.part-2.txt": "alone",
+    }
+    azure.run(*command, "u", "log.part-2.txt")
+    assert (azure.folder / "u/log.part-2.txt").read_text() == "two "
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX")
+def test_disk_that_fills_up(azure: Desk, container: Container) -> None:
+    """A file that finds no room is said, the others come, and once there is room it is gone on with."""
+    container.client.upload_blob("t1/$TaskOutput/big.bin", b"x" * 5 * MIB)
+    container.client.upload_blob("t1/$TaskOutput/small.bin", b"x")
+    line = "batch-outputs download --to t"
+    done = azure.shell(f"ulimit -f {3 * MIB // 512}; {line}", code=125)
+    assert done.sentences == [
+        "1 file downloaded to t, 1 B (checked by MD5).",
+        "t/t1/$TaskOutput/big.bin cannot be written: File too large.",
+    ]
+    assert re.fullmatch(
+        r"1 file downloaded to t, 5\.2 MB \(1 more was there unchanged; 1 was resumed; checked by .*\)\.",
+        azure.shell(line).summary,
+    )
+    assert (azure.folder / "t/t1/$TaskOutput/big.bin").read_bytes() == b"x" * 5 * MIB
+
+
+def test_begins_while_it_lists(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """Files come while the listing goes on; should it fail, what was listed is kept, and the failure is said."""
+    for number in range(6):
+        container.client.upload_blob(f"t1/$TaskOutput/{number}", b"x")
+    fault_proxy.fault(answer_before(403), on="list", times=None, after=2)
+    fault_proxy.fault(small_pages(2), on="list", times=2)
+    azure.variables["BATCH_OUTPUTS_RETRY_SECONDS"] = "0"
+    with through(fault_proxy, azure):
+        done = azure.run("download", "--to", "t", code=125)
+    assert done.sentences[0] == "3 files downloaded to t, 3 B (checked by MD5)."
+    assert len(done.sentences) == 2

@@ -11,7 +11,12 @@ import pytest
 
 from support.command import Desk
 
-COMMANDS = ("run", "resume", "save", "track", "list", "cat", "download", "prepare", "container")
+COMMANDS = (
+    *("run", "resume", "save", "track"),
+    *("list", "tasks", "jobs", "cat", "tail", "download"),
+    *("prepare", "container", "completion"),
+    "delete",  # the last one: it deletes what the others show
+)
 HEAVY = {"azure", "aiohttp", "obstore", "asyncio", "anyio", "aiofiles", "watchfiles", "importlib.metadata"}
 SHOW_MODULES = "import sys, json, atexit; atexit.register(lambda: print(json.dumps(list(sys.modules))));"
 
@@ -74,10 +79,16 @@ def test_pages_fit_a_terminal(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["container", "job-1"], ["run", "--help"], ["save", "--help"], ["track", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["container", "job-1"],
+        ["completion", "bash"],
+        *([command, "--help"] for command in ("run", "save", "track", "list", "jobs", "delete")),
+    ],
 )
 def test_light_commands_import_nothing_heavy(desk: Desk, arguments: list[str]) -> None:
-    """Help and `container` come without azure, an HTTP client, an event loop or package metadata."""
+    """Help, `container` and `completion` come without azure, an HTTP client, an event loop or package metadata."""
     program = f"{SHOW_MODULES} sys.argv[1:] = {arguments!r}; from batch_outputs.cli import main; main()"
     shown = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, cwd=desk.folder, env=desk.environment()

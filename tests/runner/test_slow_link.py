@@ -7,15 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from support.azurite import Container
 from support.command import Desk, wait_until
 from support.fault_proxy import FaultProxy
+from support.memory import MIB, most_memory, needs_proc
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")
+pytestmark = needs_proc
 
-MIB = 1024 * 1024
 MEMORY = 150 * MIB
 
 WRITER = """
@@ -30,13 +28,6 @@ print(longest, time.monotonic() - began, file=open("times", "w"))
 open("written", "w").close()
 input()
 """
-
-
-def most_memory(pid: int) -> int:
-    """The most memory that a process has had in bytes."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) * 1024
 
 
 def stored_size(container: Container) -> int:

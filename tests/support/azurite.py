@@ -1,4 +1,4 @@
-"""A real Blob service for the tests: Azurite, installed once per user and lock file, run in memory on a free port."""
+"""A real Blob service for the tests: Azurite, installed once per user and lock file, run on a free port."""
 
 from __future__ import annotations
 
@@ -145,17 +145,23 @@ class Azurite:
 
 
 @contextmanager
-def running_azurite(log: Path) -> Iterator[Azurite]:
-    """Start a server with nothing in it and stop it at the end; it also stops when this process is killed."""
+def running_azurite(log: Path, *, location: Path | None = None) -> Iterator[Azurite]:
+    """Start a server with nothing in it and stop it at the end; it also stops when this process is killed.
+
+    With a `location`, what that folder holds is in it, and what is stored is kept there.
+    """
     home = installed()
+    kept = ["--inMemoryPersistence"] if location is None else ["--location", str(location)]
     command = [
         node_program(),
+        # With very many blobs, most of its time would go into collecting the garbage of each list.
+        *([] if location is None else ["--max-semi-space-size=64"]),
         *("--require", str(home / "exit-with-parent.js")),
         str(home / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"),
         *("--blobHost", "127.0.0.1", "--blobPort", "0"),
         # Azurite drops an idle connection after 5 s, Azure after minutes.
         *("--blobKeepAliveTimeout", "60"),
-        *("--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck"),
+        *(*kept, "--disableTelemetry", "--skipApiVersionCheck"),
     ]
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))
@@ -163,9 +169,21 @@ def running_azurite(log: Path) -> Iterator[Azurite]:
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent)
         )
         stack.callback(server.kill)
+        if location is not None:
+            stack.callback(_write_down, server, log)
         azurite = Azurite(_wait_for_port(server, log), log)
         stack.callback(azurite.service.close)
         yield azurite
+
+
+def _write_down(server: subprocess.Popen[bytes], log: Path) -> None:
+    """Have a server keep what it has in memory; otherwise it does so every five seconds."""
+    server.terminate()
+    deadline = time.monotonic() + START_TIMEOUT
+    while "successfully closed" not in log.read_text(errors="replace"):
+        if time.monotonic() > deadline or server.poll() is not None:
+            raise RuntimeError(f"Azurite did not close. It said:\n{log.read_text(errors='replace')}")
+        time.sleep(0.02)  # it gives no other sign; its standard input keeps it running
 
 
 def _wait_for_port(server: subprocess.Popen[bytes], log: Path) -> int:

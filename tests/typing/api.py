@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import assert_type
+from typing import Literal, assert_type
 
 from batch_outputs import (
     BatchOutputsError,
+    Fetched,
     JobOutputKind,
     JobOutputStorage,
     OutputAccount,
@@ -137,6 +138,7 @@ async def task(outputs: TaskOutputStorage) -> None:
 async def job(outputs: JobOutputStorage) -> None:
     """What only a job's storage does."""
     assert_type(outputs.task("t1"), TaskOutputStorage)
+    assert_type(outputs.output_at("t1/$TaskOutput/a"), OutputFileReference)
     assert_type(outputs.list_tasks("t"), AsyncIterator[str])
     assert_type(await outputs.page_of_tasks("t", after="t1", limit=10), TaskPage)
     assert_type((await outputs.page_of_tasks()).tasks, tuple[str, ...])
@@ -180,10 +182,17 @@ async def reference(output: OutputFileReference) -> None:
     assert_type(output.is_log, bool | None)
     assert_type(output.part, int | None)
     assert_type(await output.refresh(), OutputFileReference)
-    assert_type(output.chunks(1, length=2), AsyncIterator[bytes])
+    assert_type(output.etag, str | None)
+    assert_type(output.chunks(1, length=2, exactly=True), AsyncIterator[bytes])
+    assert_type(output.follow(1, interval=2, on_outage=print, on_recovery=list), AsyncIterator[bytes])
+    assert_type(await output.tail_offset(10), int)
     assert_type(await output.read_bytes(), bytes)
     assert_type(await output.read_text("utf-8", errors="replace"), str)
     assert_type(await output.download(Path("a")), int)
+    fetched = await output.fetch(Path("a"), refresh=False, on_bytes=print)
+    assert_type(fetched, Fetched)
+    assert_type((fetched.size, fetched.unchanged, fetched.resumed_at), tuple[int, bool, int])
+    assert_type(fetched.checked, Literal["sha256", "md5", "length"])
     assert_type(await output.delete(), None)
 
 
@@ -221,15 +230,20 @@ def blocking(outputs: sync.TaskOutputStorage, merged: sync.JobOutputStorage, cli
     assert_type(outputs.output_prefix(log), str)
     assert_type(outputs.close(), None)
     assert_type(merged.task("t1"), sync.TaskOutputStorage)
+    assert_type(merged.output_at("t1/$TaskOutput/a"), sync.OutputFileReference)
     assert_type(merged.list_tasks("t"), Iterator[str])
     assert_type(merged.page_of_tasks("t", after="t1", limit=10), TaskPage)
     assert_type(outputs.page_of_outputs(log, after="a", limit=10).outputs, tuple[sync.OutputFileReference, ...])
     assert_type(merged.create_container(), bool)
     assert_type(output.refresh(), sync.OutputFileReference)
-    assert_type(output.chunks(1, length=2), Iterator[bytes])
+    assert_type(output.etag, str | None)
+    assert_type(output.chunks(1, length=2, exactly=True), Iterator[bytes])
+    assert_type(output.follow(1, interval=2, on_outage=print, on_recovery=list), Iterator[bytes])
+    assert_type(output.tail_offset(10), int)
     assert_type(output.read_bytes(), bytes)
     assert_type(output.read_text("utf-8", errors="replace"), str)
     assert_type(output.download(Path("a")), int)
+    assert_type(output.fetch(Path("a"), refresh=False, on_bytes=print), sync.Fetched)
     assert_type(output.delete(), None)
 
 

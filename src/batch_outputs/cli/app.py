@@ -12,10 +12,15 @@ _MODULES = {
     "save": "save",
     "track": "track",
     "list": "listing",
+    "tasks": "jobs",
+    "jobs": "jobs",
     "cat": "cat",
+    "tail": "tail",
     "download": "download",
+    "delete": "delete",
     "prepare": "containers",
     "container": "containers",
+    "completion": "completion",
 }
 
 

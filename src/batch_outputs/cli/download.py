@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import click
 
+from batch_outputs.cli.filters import Filters, filter_options
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
+from batch_outputs.cli.placing import Placing
 from batch_outputs.cli.talk import counted, say, size_text, talk_to_terminal
-from batch_outputs.errors import TargetError
-from batch_outputs.local_names import local_path
+from batch_outputs.marks import LogMarks
 
 if TYPE_CHECKING:
+    from batch_outputs.fetching import Fetched
     from batch_outputs.outputs import OutputFileReference
+
+_LISTED_AHEAD = 10_000
+"""How many outputs are known before they are needed, so that the bar soon knows how much there is."""
+
+_CHECKS = {"sha256": "SHA-256", "md5": "MD5", "length": "length only"}
 
 
 @click.command("download")
 @click.argument("patterns", metavar="[PATTERN...]", nargs=-1)
-@click.option("--kind", callback=not_empty, help="Only outputs of this kind.")
+@filter_options
 @click.option(
     "--to", "folder", default=".", show_default=True, metavar="DIR", callback=not_empty, help="Where to write."
 )
 @where_options(task_help="Only outputs of this task.")
-def download_command(patterns: tuple[str, ...], kind: str | None, folder: str, where: Where) -> None:
+def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
     """Download outputs of a job, or of one task.
 
     \b
@@ -35,83 +41,129 @@ def download_command(patterns: tuple[str, ...], kind: str | None, folder: str, w
 
     Below DIR the blob names are mirrored (t1/$TaskOutput/frames/1.png), or just the names (frames/1.png) when one task
     and one kind are asked for. Each file appears whole or not at all, and never outside DIR.
+
+    Run it again to go on where it was cut off: what is there unchanged (same length and time) is left alone, and of a
+    large file only the rest is read. Content is held against the checksum that it was stored with, if it was.
     """
-    run_async(_download(patterns, kind, folder, where))
+    run_async(_download(patterns, filters, folder, where))
 
 
-async def _download(patterns: tuple[str, ...], kind: str | None, folder: str, where: Where) -> None:
+async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
+    import asyncio
+
     from batch_outputs.errors import BlobNotFoundError
-    from batch_outputs.selection import check_task_has_outputs, select
-    from batch_outputs.transfer import for_each, refuse_links
+    from batch_outputs.selection import check_task_has_outputs, select_wanted
+    from batch_outputs.transfer import for_each_listed
 
     async with where.job_to_read() as job:
-        wanted = [output async for output in select(job, task=where.task, kind=kind, patterns=patterns)]
-        if not wanted:
+        downloads = _Downloads(folder)
+        found = select_wanted(job, filters.wanted(where.task, patterns))
+        names_only = where.task is not None and filters.kind is not None
+        try:
+            with downloads.bar:
+                items = downloads.placed(found, names_only=names_only)
+                failures = await for_each_listed(items, downloads.fetch, ahead=_LISTED_AHEAD)
+        except asyncio.CancelledError:
+            say(f"{downloads.summary} Run the same command again to go on from here.")
+            raise
+        failures = [*downloads.placing.problems, *failures]
+        if not downloads.found:
+            if failures:
+                raise failures[0]  # nothing could be listed
             if where.task is not None:
                 await check_task_has_outputs(job, where.task)
             raise BlobNotFoundError(
                 f"Nothing in {job.place} is what was asked for; batch-outputs list shows what there is.",
                 place=job.place,
             )
-        paths, problems = _paths(wanted, folder, names_only=where.task is not None and kind is not None)
-        size = 0
-
-        with click.progressbar(
-            length=len(paths), label="downloading", file=sys.stderr, hidden=not talk_to_terminal()
-        ) as bar:
-
-            async def fetch(item: tuple[str, OutputFileReference]) -> None:
-                nonlocal size
-                path, output = item
-                refuse_links(folder, path)
-                length = await output.download(path)
-                size += length  # after the wait: others have added theirs meanwhile
-                bar.update(1)
-
-            results = await for_each(paths.items(), fetch)
-        failed = [*problems, *(result for result in results if isinstance(result, Exception))]
-        say(f"{counted(len(wanted) - len(failed), 'file')} downloaded to {folder}, {size_text(size)}.")
-        if failed:
-            raise ExceptionGroup("some could not be downloaded", failed)
+        say(downloads.summary)
+        if failures:
+            raise ExceptionGroup("some could not be downloaded", failures)
 
 
-def _paths(
-    outputs: Sequence[OutputFileReference], folder: str, *, names_only: bool
-) -> tuple[dict[str, OutputFileReference], list[TargetError]]:
-    """The local path of each output, and an error for each that cannot be beside another."""
-    wanted = [
-        (os.path.join(folder, local_path(output.name if names_only else output.blob_name)), output)
-        for output in outputs
-    ]
-    folders = {_same_on_disk(parent) for path, _ in wanted for parent in _parents(path)}
-    paths: dict[str, OutputFileReference] = {}
-    taken: dict[str, str] = {}
-    problems: list[TargetError] = []
-    for path, output in wanted:
-        if _same_on_disk(path) in folders:
-            other = "the folder of others"
+class _Downloads:
+    """What has been found, fetched and counted so far."""
+
+    def __init__(self, folder: str) -> None:
+        self.placing: Placing[OutputFileReference] = Placing(folder)
+        self.found = False
+        # Its length is known when all is listed.
+        self.bar = click.progressbar(length=0, label="downloading", file=sys.stderr, hidden=not talk_to_terminal())
+        self.bar.length = None
+        self._folder = folder
+        self._size_listed = 0
+        self._size = 0
+        self._unchanged = 0
+        self._resumed = 0
+        self._checked: Counter[str] = Counter()
+
+    async def placed(
+        self, outputs: AsyncIterator[OutputFileReference], *, names_only: bool
+    ) -> AsyncIterator[tuple[str, OutputFileReference]]:
+        """The outputs with the paths that they are to have, as they are listed."""
+        async for output in _without_joined_parts(outputs):
+            self.found = True
+            self._size_listed += output.size or 0
+            for item in self.placing.add(output.name if names_only else output.blob_name, output.blob_name, output):
+                yield item
+        for item in self.placing.rest():
+            yield item
+        self.bar.length = max(1, self._size_listed)
+        self.bar.update(0)
+
+    async def fetch(self, item: tuple[str, OutputFileReference]) -> None:
+        """Fetch one, and count it."""
+        from batch_outputs.transfer import refuse_links
+
+        path, output = item
+        refuse_links(self._folder, path)
+        fetched = await output.fetch(path, refresh=False, on_bytes=self.bar.update)
+        self._count(fetched)
+
+    @property
+    def summary(self) -> str:
+        """What was done, in a sentence."""
+        files = sum(self._checked.values())
+        if self._unchanged and not files:
+            verb = "is" if self._unchanged == 1 else "are"
+            return f"Nothing new for {self._folder}: {counted(self._unchanged, 'file')} {verb} there unchanged."
+        details = []
+        if self._unchanged:
+            details.append(f"{self._unchanged:,} more {'was' if self._unchanged == 1 else 'were'} there unchanged")
+        if self._resumed:
+            details.append(f"{self._resumed:,} {'was' if self._resumed == 1 else 'were'} resumed")
+        checks = {name: self._checked[kind] for kind, name in _CHECKS.items() if self._checked[kind]}
+        if len(checks) == 1:
+            details.append(f"checked by {next(iter(checks))}")
+        elif checks:
+            details.append(f"checked by {', '.join(f'{name}: {number:,}' for name, number in checks.items())}")
+        behind = f" ({'; '.join(details)})" if details else ""
+        return f"{counted(files, 'file')} downloaded to {self._folder}, {size_text(self._size)}{behind}."
+
+    def _count(self, fetched: Fetched) -> None:
+        if fetched.unchanged:
+            self._unchanged += 1
+            return
+        self._size += fetched.size
+        self._resumed += fetched.resumed_at > 0
+        self._checked[fetched.checked] += 1
+
+
+async def _without_joined_parts(outputs: AsyncIterator[OutputFileReference]) -> AsyncIterator[OutputFileReference]:
+    """Leave out the parts of logs that come with their first ones; those whose first is not among them come last."""
+    parts: list[tuple[LogMarks, OutputFileReference]] = []
+    firsts: dict[str, int | None] = {}
+    async for output in outputs:
+        marks = LogMarks.from_metadata(output.metadata or {})
+        if not output.is_log or marks.log is None:
+            yield output
+        elif marks.part > 1:
+            parts.append((marks, output))
         else:
-            other = taken.setdefault(_same_on_disk(path), output.blob_name)
-        if other == output.blob_name:
-            paths[path] = output
-        else:
-            problems.append(
-                TargetError(
-                    f"{output.blob_name} and {other} would both be {path}; fetch one of them with batch-outputs cat.",
-                    path=path,
-                )
-            )
-    return paths, problems
-
-
-def _parents(path: str) -> Iterable[str]:
-    while (parent := os.path.dirname(path)) not in {path, ""}:
-        yield parent
-        path = parent
-
-
-def _same_on_disk(path: str) -> str:
-    """A text that is the same for paths which lead to one file; disks of Windows and macOS mostly ignore case."""
-    if sys.platform in {"win32", "darwin"}:
-        return unicodedata.normalize("NFC", os.path.normcase(path)).casefold()
-    return path
+            if marks.parts > 1 or not marks.complete:
+                firsts[marks.log] = marks.parts if marks.complete else None
+            yield output
+    for marks, output in parts:
+        joined = firsts.get(marks.log or "", 1)
+        if joined is not None and marks.part > joined:
+            yield output

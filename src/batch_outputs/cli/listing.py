@@ -3,51 +3,164 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from batch_outputs.cli.options import Where, not_empty, run_async, where_options
-from batch_outputs.cli.talk import counted, printable, say, show, size_text, time_text
+from batch_outputs.cli.filters import Filters, filter_options
+from batch_outputs.cli.options import Where, run_async, where_options
+from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal, when_text, width_of
+from batch_outputs.cli.talk import say, show
+from batch_outputs.wording import counted, size_text
 
 if TYPE_CHECKING:
+    from batch_outputs.output_state import OutputState
     from batch_outputs.outputs import OutputFileReference
+
+_WIDEST_KIND = 40
 
 
 @click.command("list")
 @click.argument("patterns", metavar="[PATTERN...]", nargs=-1)
-@click.option("--kind", callback=not_empty, help="Only outputs of this kind.")
+@filter_options
+@click.option("--summary", is_flag=True, help="Only sums: tasks, files and bytes of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @where_options(task_help="Only outputs of this task.")
-def list_command(patterns: tuple[str, ...], kind: str | None, as_json: bool, where: Where) -> None:
+def list_command(patterns: tuple[str, ...], filters: Filters, summary: bool, as_json: bool, where: Where) -> None:
     """List what is stored of a job, or of one task.
 
     \b
     batch-outputs list --job render-2026
-    batch-outputs list --job render-2026 --task t1 --kind TaskLog
+    batch-outputs list --job render-2026 --task t1 --kind TaskLog --newer-than 2h
     batch-outputs list --job render-2026 --json '**/*.png'
+    batch-outputs list --job render-2026 --summary
 
-    A log is shown as partial until its tracked save has ended well: it grows still, or its task was cut off.
+    A log is shown as growing if it has no end mark and changed within the last 10 minutes, and as partial if that is
+    longer ago: its task was cut off, or is silent. A log that was begun anew is stored in parts: "part 1" goes on in
+    the next one.
+
+    An object of --json has task, kind, name, blob, size (bytes), last_modified, complete, state (complete, growing,
+    partial, or continued for a first part) and part; of --summary --json kind, tasks, files, size, growing and partial,
+    with null for the kind in the last one, which is the sum of all.
     """
-    run_async(_list(patterns, kind, where, as_json=as_json))
+    run_async(_list(patterns, filters, where, summary=summary, as_json=as_json))
 
 
-async def _list(patterns: tuple[str, ...], kind: str | None, where: Where, *, as_json: bool) -> None:
-    from batch_outputs.selection import check_task_has_outputs, select
+async def _list(patterns: tuple[str, ...], filters: Filters, where: Where, *, summary: bool, as_json: bool) -> None:
+    from batch_outputs.selection import check_task_has_outputs, select_wanted
 
-    files = size = 0
     async with where.job_to_read() as job:
-        async for output in select(job, task=where.task, kind=kind, patterns=patterns):
-            files += 1
-            size += output.size or 0
-            show(json.dumps(_record(output)) if as_json else _line(output))
-        if not files and where.task is not None:
+        found = select_wanted(job, filters.wanted(where.task, patterns))
+        total = await (_sum_up(found, as_json=as_json) if summary else _show_all(found, as_json=as_json))
+        if not total.files and where.task is not None:
             await check_task_has_outputs(job, where.task)
         if not as_json:
-            say(f"{counted(files, 'output')} in {job.place}, {size_text(size)}.")
+            say(f"{counted(total.files, 'output')} in {job.place}, {size_text(total.size)}.")
 
 
-def _record(output: OutputFileReference) -> dict[str, object]:
+@dataclass(slots=True)
+class Sums:
+    """What is counted of outputs that come in the order of their names, one task after the other."""
+
+    tasks: int = 0
+    files: int = 0
+    size: int = 0
+    states: dict[OutputState, int] = field(default_factory=dict)
+    _task: str | None = None
+
+    def add(self, output: OutputFileReference, state: OutputState) -> None:
+        """Count one more."""
+        self.files += 1
+        self.size += output.size or 0
+        self.states[state] = self.states.get(state, 0) + 1
+        # A task's names all begin alike, so they stand together, and one id to compare with is enough.
+        if output.task_id not in (None, self._task):
+            self._task = output.task_id
+            self.tasks += 1
+
+    def record(self, kind: str | None) -> dict[str, object]:
+        """The object of `--json`."""
+        incomplete = {state: self.states.get(state, 0) for state in ("growing", "partial")}
+        return {"kind": kind, "tasks": self.tasks, "files": self.files, "size": self.size, **incomplete}
+
+    @property
+    def incomplete_text(self) -> str:
+        """How many logs have no end, in words; empty where there are none."""
+        counts = ((self.states.get(state, 0), state) for state in ("growing", "partial"))
+        return ", ".join(f"{number:,} {state}" for number, state in counts if number)
+
+
+async def _show_all(found: AsyncIterator[OutputFileReference], *, as_json: bool) -> Sums:
+    from batch_outputs.output_state import state_of
+
+    total = Sums()
+    table = output_table()
+    async for output in found:
+        now = datetime.now(UTC)
+        state = state_of(output, now)
+        total.add(output, state)
+        if as_json:
+            show(json.dumps(_record(output, state)))
+        else:
+            table.row(*output_cells(output, state, now))
+    return total
+
+
+async def _sum_up(found: AsyncIterator[OutputFileReference], *, as_json: bool) -> Sums:
+    from batch_outputs.output_state import state_of
+
+    total = Sums()
+    kinds: dict[str, Sums] = {}
+    async for output in found:
+        state = state_of(output, datetime.now(UTC))
+        for sums in (total, kinds.setdefault(str(output.kind), Sums())):
+            sums.add(output, state)
+    if as_json:
+        for kind, sums in [*sorted(kinds.items()), (None, total)]:
+            show(json.dumps(sums.record(kind)))
+    elif kinds:
+        _show_sums({**dict(sorted(kinds.items())), "all": total})
+    return total
+
+
+def _show_sums(kinds: dict[str, Sums]) -> None:
+    table = Table(
+        Column("KIND", width_of("KIND", kinds, at_most=_WIDEST_KIND)),
+        Column("TASKS", 12, right=True),
+        Column("FILES", 12, right=True),
+        Column("SIZE", 9, right=True),
+        Column("LOGS WITHOUT END"),
+        headed=True,
+    )
+    for kind, sums in kinds.items():
+        table.row(kind, f"{sums.tasks:,}", f"{sums.files:,}", size_text(sums.size), sums.incomplete_text)
+
+
+def output_table() -> Table:
+    """A table of outputs, a row each."""
+    when, state = (Column("CHANGED", 10), 8) if at_terminal() else (Column("CHANGED", 20), 7)
+    return Table(Column("SIZE", 9, right=True), when, Column("STATE", state), Column("NAME"))
+
+
+def output_cells(output: OutputFileReference, state: OutputState, now: datetime) -> tuple[Cell | str, ...]:
+    """The row of an output."""
+    return size_text(output.size), when_text(output.last_modified, now), _state_cell(output, state), output.blob_name
+
+
+def _state_cell(output: OutputFileReference, state: OutputState) -> Cell:
+    part = output.part or 1
+    if state == "continued" or (state == "complete" and part > 1):
+        return Cell(f"part {part}")
+    # Of a file there is nothing to say, and elsewhere than at a terminal nothing of a log that is as it should be.
+    if state == "complete" and not (output.is_log and at_terminal()):
+        return Cell("")
+    return Cell(state, COLOURS[state])
+
+
+def _record(output: OutputFileReference, state: OutputState) -> dict[str, object]:
     return {
         "task": output.task_id,
         "kind": str(output.kind),
@@ -56,9 +169,6 @@ def _record(output: OutputFileReference) -> dict[str, object]:
         "size": output.size,
         "last_modified": output.last_modified.isoformat() if output.last_modified else None,
         "complete": output.complete,
+        "state": state,
+        "part": output.part,
     }
-
-
-def _line(output: OutputFileReference) -> str:
-    state = "" if output.complete else "partial"
-    return f"{size_text(output.size):>9}  {time_text(output.last_modified)}  {state:7}  {printable(output.blob_name)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -49,14 +50,19 @@ class Where:
             raise click.UsageError(f"{kind} is of the job as a whole; leave out --task, or name a kind of a task.")
         return self.job_storage()
 
-    def job_to_read(self) -> JobOutputStorage:
-        """The storage of the job meant, if there can be anything in it."""
+    def target_to_read(self) -> Target:
+        """The account or container meant, if there can be anything in it."""
         target = self.target()
         if target.embedded and isinstance(target.account, DirectoryAccount) and not target.account.root.is_dir():
             raise ConfigurationError(
                 f"Nothing has been saved here yet: there is no folder {target.account.root}. "
                 f"If outputs are elsewhere, {WHAT_TO_SET}."
             )
+        return target
+
+    def job_to_read(self) -> JobOutputStorage:
+        """The storage of the job meant, if there can be anything in it."""
+        self.target_to_read()
         return self.job_storage()
 
     def job_storage(self) -> JobOutputStorage:
@@ -67,7 +73,7 @@ class Where:
 
 
 def where_options(
-    *, task: bool = True, task_help: str = "The task.  [default: AZ_BATCH_TASK_ID]"
+    *, job: bool = True, task: bool = True, task_help: str = "The task.  [default: AZ_BATCH_TASK_ID]"
 ) -> Callable[[F], Callable[..., Any]]:
     """Give a command the options `--job`, `--task`, `--container-url`, `--account-url` as one argument `where`."""
 
@@ -75,13 +81,18 @@ def where_options(
         @functools.wraps(command)
         def call(*args: Any, **options: Any) -> Any:
             where = Where(
-                options.pop("job"), options.pop("task", None), options.pop("container_url"), options.pop("account_url")
+                options.pop("job", None),
+                options.pop("task", None),
+                options.pop("container_url"),
+                options.pop("account_url"),
             )
             return command(*args, where=where, **options)
 
+        of_job = click.option("--job", metavar="ID", callback=not_empty, help="The job.  [default: AZ_BATCH_JOB_ID]")
+        of_task = click.option("--task", metavar="ID", callback=not_empty, help=task_help)
         decorators = [
-            click.option("--job", metavar="ID", callback=not_empty, help="The job.  [default: AZ_BATCH_JOB_ID]"),
-            click.option("--task", metavar="ID", callback=not_empty, help=task_help),
+            *([of_job] if job else []),
+            *([of_task] if task else []),
             click.option(
                 "--container-url",
                 metavar="URL",
@@ -96,7 +107,7 @@ def where_options(
             ),
         ]
         decorated: Callable[..., Any] = call
-        for decorator in reversed(decorators if task else [decorators[0], *decorators[2:]]):
+        for decorator in reversed(decorators):
             decorated = decorator(decorated)
         return decorated
 
@@ -144,7 +155,12 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     from batch_outputs.cli.warnings import show_warnings
 
     show_warnings()
-    return asyncio.run(interruptible(coroutine))
+    usual = signal.getsignal(signal.SIGINT)
+    try:
+        return asyncio.run(interruptible(coroutine))
+    finally:
+        if usual is not None:
+            signal.signal(signal.SIGINT, usual)  # for what comes behind it, such as a question
 
 
 def not_empty(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -6,15 +6,31 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import click
 
 from batch_outputs.cli.voice import Voice, write
 from batch_outputs.errors import BatchOutputsError, TargetError
+from batch_outputs.wording import counted, printable, size_text, time_text
+
+__all__ = [
+    "ReaderGoneError",
+    "all_is_said",
+    "counted",
+    "printable",
+    "say",
+    "say_where",
+    "say_without_waiting",
+    "sentences",
+    "show",
+    "size_text",
+    "talk_to_terminal",
+    "time_text",
+    "without_secrets",
+    "writing_output",
+]
 
 _SECRET = re.compile(r"(?i)((?:sig|signature|accountkey)(?:=|%3d|%253d))[^&;)\s\"']+")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 _voice: Voice | None = None
 
@@ -94,40 +110,6 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(r"\1…", text)
 
 
-def printable(text: str) -> str:
-    """Text without control characters, which could move a terminal's cursor or change its state."""
-    return _CONTROL.sub(_escaped, text)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
 def talk_to_terminal() -> bool:
     """Whether what we say is read at a terminal, where a progress bar is of use."""
     return sys.stderr is not None and sys.stderr.isatty()
-
-
-def size_text(size: int | None) -> str:
-    """A length in bytes as people read it: `1.2 MB` (decimal units)."""
-    if size is None:
-        return "?"
-    if size < 1000:
-        return f"{size} B"
-    value = float(size)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 999.95:  # what would be shown as 1000.0 is one of the next
-            return f"{value:.1f} {unit}"
-    return f"{value / 1000:.1f} TB"
-
-
-def time_text(moment: datetime | None) -> str:
-    """A moment in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if moment else "?"
-
-
-def counted(number: int, what: str) -> str:
-    """`1 file`, `3 files`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

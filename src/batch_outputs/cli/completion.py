@@ -1,0 +1,42 @@
+"""`completion`: the script that lets a shell complete our commands and options."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from click.shell_completion import get_completion_class
+
+from batch_outputs.cli.talk import show
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command("completion")
+@click.argument("shell", metavar="[bash|zsh|fish]", type=click.Choice(_SHELLS), required=False)
+@click.pass_context
+def completion_command(context: click.Context, shell: str | None) -> None:
+    """Print a script that lets a shell complete commands.
+
+    \b
+    batch-outputs completion bash >> ~/.bashrc
+    batch-outputs completion zsh >> ~/.zshrc
+
+    For fish, write it to ~/.config/fish/completions/batch-outputs.fish. It works in shells that are started afterwards;
+    bash needs version 4.4 or later, and zsh needs compinit before it. Without an argument the script is for the shell
+    that SHELL names. Nothing is looked up in storage.
+    """
+    program = context.find_root().info_name or "batch-outputs"
+    # Not by `source()`, which first starts a bash to ask for its version.
+    kind = get_completion_class(shell or _own_shell())
+    if kind is None:
+        raise click.UsageError(f"There is no script for {shell}; name one of {', '.join(_SHELLS)}.")
+    script = kind(context.find_root().command, {}, program, "_BATCH_OUTPUTS_COMPLETE")
+    show(script.source_template % script.source_vars())
+
+
+def _own_shell() -> str:
+    name = os.path.basename(os.environ.get("SHELL", "")).removesuffix(".exe")
+    if name not in _SHELLS:
+        raise click.UsageError(f"Which shell is meant is not known; name one of {', '.join(_SHELLS)}.")
+    return name

@@ -1,0 +1,165 @@
+"""The beginning of a file that is being fetched: hidden beside it, and kept when the work is cut short."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import time
+
+from batch_outputs import files
+
+_SYNCED = 64 * 1024 * 1024
+"""Bytes between two moments at which the disk is made to hold what was written, for the case that power fails."""
+
+_LONGEST_SOURCE = 16 * 1024
+
+_BY_NAME_ONLY = os.name == "nt"  # Windows renames and removes no file that is open, and sets times by name
+
+_CLOSED = -1
+
+
+class PartFile:
+    """What is there of the file that is to be at `path`; all methods block.
+
+    With a `source`, a text that tells one content from any other, it is kept for the next one to go on with, who finds
+    the source in a small file beside it. Its name follows from the target's, so that there is one at most for each
+    target. Whoever finds it in use, or something else in its place, takes a name of chance, as does one who is `alone`.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, path: str, source: str | None, *, alone: bool = False) -> None:
+        folder, name = os.path.split(path)
+        # Short, so that there is room for it whatever the target's name is.
+        stem = os.path.join(folder, f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}")
+        self.path = f"{stem}.part"
+        self.size = 0
+        """How many bytes are there, good to go on from."""
+        self._target = path
+        self._source = source
+        self._note: str | None = f"{stem}.from"
+        descriptor = None if alone else files.open_alone(self.path)
+        if descriptor is None:
+            self._source = self._note = None
+            self.path = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        self.descriptor = descriptor
+        try:
+            if self._note is not None:
+                self._take_up(self._note)
+        except BaseException:
+            self.close(keep=True)
+            raise
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has been put in its place, or given up."""
+        return self.descriptor == _CLOSED
+
+    def start_over(self) -> None:
+        """Forget all content."""
+        os.ftruncate(self.descriptor, 0)
+        self.size = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        """What is there."""
+        return files.read_at(self.descriptor, length, offset)
+
+    def seek_end(self) -> None:
+        """Have the next write come behind what is there."""
+        os.lseek(self.descriptor, self.size, os.SEEK_SET)
+
+    def wrote(self, size: int) -> bool:
+        """Take note that so many more bytes are there, and say whether it is time to `sync`."""
+        before = self.size // _SYNCED
+        self.size += size
+        return self._source is not None and self.size // _SYNCED != before
+
+    def sync(self) -> None:
+        """Wait until the disk holds what was written."""
+        os.fsync(self.descriptor)
+
+    def put_in_place(self, mtime_ns: int | None) -> None:
+        """Make it the target, with this time of modification, replacing a file of that name.
+
+        Raises:
+            OSError: it cannot be done.
+        """
+        if files.identity(os.fstat(self.descriptor)) != files.identity(os.lstat(self.path)):
+            raise FileNotFoundError(errno.ENOENT, "somebody has taken away the hidden file beside it")
+        if _BY_NAME_ONLY:
+            self._release()
+        if mtime_ns is not None:
+            os.utime(self.path if _BY_NAME_ONLY else self.descriptor, ns=(mtime_ns, mtime_ns))
+        self._forget_note()
+        os.replace(self.path, self._target)
+        self._release()
+
+    def close(self, *, keep: bool) -> None:
+        """Make an end; with `keep` what is there stays, if there is anything that somebody could go on with."""
+        if self.is_closed:
+            return
+        if not (keep and self.size > 0 and self._source is not None):
+            if _BY_NAME_ONLY:
+                self._release()
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+            self._forget_note()
+        self._release()
+
+    def _take_up(self, note: str) -> None:
+        """Go on with what is there, if it is of our source; else begin."""
+        status = os.fstat(self.descriptor)
+        if status.st_size and self._source is not None and _read_note(note) == self._source:
+            self.size = _good(status)
+            os.ftruncate(self.descriptor, self.size)
+            return
+        if status.st_size:
+            os.ftruncate(self.descriptor, 0)
+        if self._source is None:
+            self._forget_note()
+            return
+        if status.st_size:
+            os.fsync(self.descriptor)  # before the note: the old content must not come back as of the new source
+        with contextlib.suppress(OSError):  # then nobody can go on with it, and that is all
+            files.write_whole(note, self._source.encode())
+
+    def _forget_note(self) -> None:
+        if self._note is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._note)
+
+    def _release(self) -> None:
+        if not self.is_closed:
+            os.close(self.descriptor)
+            self.descriptor = _CLOSED
+
+
+def discard_part(path: str) -> None:
+    """Remove what is left of fetches of the file at `path`, unless one is under way."""
+    with contextlib.suppress(OSError):
+        PartFile(path, None).close(keep=False)
+
+
+def _good(status: os.stat_result) -> int:
+    """How much of a file is as it was written.
+
+    All of it, unless the machine has started since: if power failed, the disk may have its length and not its content.
+    """
+    started = time.time() - time.monotonic()  # later than in truth, where the machine has slept: then some is lost
+    return status.st_size if status.st_mtime > started else status.st_size - status.st_size % _SYNCED
+
+
+def _read_note(path: str) -> str | None:
+    try:
+        descriptor = files.open_shared(path)
+        try:
+            return os.read(descriptor, _LONGEST_SOURCE).decode()
+        finally:
+            os.close(descriptor)
+    except (OSError, UnicodeDecodeError):
+        return None

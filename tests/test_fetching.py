@@ -1,0 +1,646 @@
+"""Fetching outputs into local files: no more than needed, checked, and going on where it was cut short."""
+
+# ruff: noqa: ASYNC240 - the tests' own files are small, and nothing else waits for the event loop
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from azure.storage.blob import BlobBlock, BlobType, ContentSettings
+
+from batch_outputs import Fetched, OutputFileReference, TaskOutputStorage
+from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreError, StoreUnavailableError, TargetError
+from batch_outputs.local_names import local_path
+from batch_outputs.marks import LogMarks
+from batch_outputs.names import beside
+from batch_outputs.part_file import PartFile
+from support import faults
+from support.azurite import Container
+from support.fault_proxy import FaultProxy
+from support.faults import Exchange
+
+pytestmark = pytest.mark.anyio
+
+MIB = 1024 * 1024
+BLOB = "t1/$TaskOutput/a.bin"
+LOG = "t1/$TaskLog/log.txt"
+
+BROKEN = (StoreUnavailableError, BlobChangedError)
+
+
+@pytest.fixture
+async def either(url: str) -> AsyncIterator[TaskOutputStorage]:
+    """The outputs of a task, in a folder and on a blob service."""
+    async with TaskOutputStorage.from_container_url(url, "t1") as storage:
+        yield storage
+
+
+@pytest.fixture
+async def task(
+    container: Container, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TaskOutputStorage]:
+    """The outputs of a task behind the fault proxy; a request that fails is not repeated."""
+    monkeypatch.setenv("BATCH_OUTPUTS_RETRY_SECONDS", "0")
+    async with TaskOutputStorage.from_container_url(fault_proxy.through(container.sas_url()), "t1") as storage:
+        yield storage
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where the file is to be, in a folder of its own."""
+    return tmp_path / "target" / "a.bin"
+
+
+def put_file(container: Container, content: bytes, *, md5: bytes | None = None, blob: str = BLOB) -> None:
+    """Store a file in blocks, for which the service makes no checksum; with `md5` this one is kept."""
+    client = container.client.get_blob_client(blob)
+    client.stage_block("0", content)
+    client.commit_block_list(
+        [BlobBlock("0")], content_settings=ContentSettings(content_md5=bytearray(md5) if md5 else None)
+    )
+
+
+def put_log(container: Container, *parts: bytes, complete: bool, log: str = "x" * 32, sha256: str = "") -> None:
+    """Store a log in these parts; with `sha256` its marks lie."""
+    for number, content in enumerate(parts, 1):
+        last = number == len(parts)
+        finished = complete or not last
+        marks = LogMarks(
+            attempt=log,
+            log=log,
+            part=number,
+            complete=complete or 1 < number < len(parts),
+            length=len(content) if finished else None,
+            sha256=(sha256 or hashlib.sha256(content).hexdigest()) if finished else None,
+            parts=len(parts) if complete and number == 1 else 1,
+        )
+        name = LOG if number == 1 else beside(LOG, f"part-{number}")
+        container.client.upload_blob(name, content, BlobType.APPENDBLOB, metadata=marks.metadata(), overwrite=True)
+
+
+def asked(proxy: FaultProxy) -> list[tuple[str, str]]:
+    """The ranges that were read since this was last asked, each with the end of the blob's name."""
+    ranges = [
+        (request.blob.rpartition("/")[2], request.header("x-ms-range") or "")
+        for request in proxy.requests
+        if request.operation == "read"
+    ]
+    proxy.requests.clear()
+    return ranges
+
+
+def left(target: Path) -> list[str]:
+    """What there is in the target's folder."""
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+def part_of(target: Path) -> Path:
+    """The one hidden file with the beginning of the target."""
+    [part] = target.parent.glob(".*.part")
+    return part
+
+
+async def cut_short(output: OutputFileReference, target: Path, proxy: FaultProxy) -> int:
+    """Have a fetch end in the middle of an answer; how much of it there is."""
+    broken = proxy.fault(faults.half_answer, on="read")
+    with pytest.raises(BROKEN):
+        await output.fetch(target)
+    assert broken.fired
+    asked(proxy)
+    return part_of(target).stat().st_size
+
+
+class TestUnchanged:
+    async def test_only_what_is_needed(self, either: TaskOutputStorage, target: Path) -> None:
+        """A first fetch writes the file with the output's time; later ones leave it alone, unless it was changed."""
+        saved = await either.save_bytes("TaskOutput", b"12345", "a.bin")
+        output = await either.get_output("TaskOutput", "a.bin").refresh()
+        assert output.last_modified is not None
+        seen: list[int] = []
+        first = await saved.fetch(target, on_bytes=seen.append)
+        assert (first.size, first.unchanged, first.resumed_at) == (5, False, 0)
+        assert sum(seen) == 5
+        assert target.read_bytes() == b"12345"
+        assert int(target.stat().st_mtime) == int(output.last_modified.timestamp())
+        before = target.stat()
+        again = await output.fetch(str(target), on_bytes=seen.append)
+        assert again == Fetched(5, unchanged=True, resumed_at=0, checked="length")
+        assert sum(seen) == 10
+        assert (target.stat().st_ino, target.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        spoilt: list[Callable[[], object]] = [
+            lambda: target.write_bytes(b"12"),
+            lambda: target.write_bytes(b"54321"),
+            target.unlink,
+            lambda: os.utime(target, (0, 0)),
+        ]
+        for spoil in spoilt:
+            spoil()
+            assert not (await output.fetch(target)).unchanged
+            assert target.read_bytes() == b"12345"
+        assert left(target) == ["a.bin"]
+
+    async def test_replaced_within_the_second(self, either: TaskOutputStorage, target: Path) -> None:
+        """Content of the same length that came within the same second is noticed all the same."""
+        for number in range(12):
+            content = b"%04d" % number
+            output = await either.save_bytes("TaskOutput", content, "a.bin")
+            assert not (await output.fetch(target)).unchanged
+            assert target.read_bytes() == content
+
+    async def test_nothing_is_read(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """An unchanged file is told by one look, and by none where a listing has just looked."""
+        put_file(container, b"x" * 1000)
+        [listed] = [output async for output in task.list_outputs()]
+        await listed.fetch(target, refresh=False)
+        assert [request.operation for request in fault_proxy.requests] == ["list", "read"]
+        fault_proxy.requests.clear()
+        assert (await listed.fetch(target, refresh=False)).unchanged
+        assert fault_proxy.requests == []
+        assert (await listed.fetch(target)).unchanged
+        assert [request.operation for request in fault_proxy.requests] == ["properties"]
+
+    async def test_a_listing_that_is_out_of_date(
+        self, container: Container, task: TaskOutputStorage, target: Path
+    ) -> None:
+        """What changed since it was listed comes as it is now."""
+        put_file(container, b"old")
+        [listed] = [output async for output in task.list_outputs()]
+        put_file(container, b"newer")
+        assert (await listed.fetch(target, refresh=False)).size == 5
+        assert target.read_bytes() == b"newer"
+        assert listed.size == 5
+
+    async def test_a_log_that_grows(self, container: Container, task: TaskOutputStorage, target: Path) -> None:
+        """A log is left alone as long as nothing is appended, and comes anew when something is."""
+        put_log(container, b"one\n", complete=False)
+        log = task.get_output("TaskLog", "log.txt")
+        assert (await log.fetch(target)).checked == "length"
+        assert (await log.fetch(target)).unchanged
+        container.client.get_blob_client(LOG).append_block(b"two\n")
+        assert not (await log.fetch(target)).unchanged
+        assert target.read_bytes() == b"one\ntwo\n"
+
+
+class TestResuming:
+    @pytest.mark.parametrize("checksum", [True, False])
+    async def test_a_file(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path, checksum: bool
+    ) -> None:
+        """After a broken connection only the rest is asked for, and nothing stays behind in the end."""
+        content = os.urandom(3 * MIB)
+        put_file(container, content, md5=hashlib.md5(content, usedforsecurity=False).digest() if checksum else None)
+        output = task.get_output("TaskOutput", "a.bin")
+        there = await cut_short(output, target, fault_proxy)
+        assert not target.exists()
+        assert 0 < there < len(content)
+        assert part_of(target).read_bytes() == content[:there]
+        seen: list[int] = []
+        fetched = await output.fetch(target, on_bytes=seen.append)
+        assert fetched == Fetched(len(content), False, there, "md5" if checksum else "length")
+        assert asked(fault_proxy) == [("a.bin", f"bytes={there}-{len(content) - 1}")]
+        assert sum(seen) == len(content)
+        assert target.read_bytes() == content
+        assert left(target) == ["a.bin"]
+
+    async def test_several_times(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """Each fetch goes on where the one before it ended, until all is there; until then the file is as it was."""
+        content = os.urandom(6 * MIB)
+        put_file(container, content)
+        target.parent.mkdir()
+        target.write_bytes(b"before")
+        output = task.get_output("TaskOutput", "a.bin")
+        sizes = [await cut_short(output, target, fault_proxy) for _ in range(3)]
+        assert 0 < sizes[0] < sizes[1] < sizes[2]
+        assert target.read_bytes() == b"before"
+        assert (await output.fetch(target)).resumed_at == sizes[2]
+        assert target.read_bytes() == content
+
+    async def test_a_log_that_grew_meanwhile(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A log whose ETag changed by an append is gone on with; one of another attempt is begun anew."""
+        content = os.urandom(3 * MIB)
+        put_log(container, content, complete=False)
+        log = task.get_output("TaskLog", "log.txt")
+        there = await cut_short(log, target, fault_proxy)
+        container.client.get_blob_client(LOG).append_block(b"the end\n")
+        assert (await log.fetch(target)).resumed_at == there
+        assert target.read_bytes() == content + b"the end\n"
+        await cut_short(log, target.with_name("b"), fault_proxy)
+        put_log(container, content[::-1], complete=False, log="y" * 32)
+        assert (await log.fetch(target.with_name("b"))).resumed_at == 0
+        assert target.with_name("b").read_bytes() == content[::-1]
+        assert left(target) == ["a.bin", "b"]
+
+    async def test_another_version(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """What is left of an earlier version is never gone on with, and goes away, also where the new one is small."""
+        put_file(container, b"a" * 3 * MIB)
+        output = task.get_output("TaskOutput", "a.bin")
+        for content in (b"b" * 3 * MIB, b"c"):
+            await cut_short(output, target, fault_proxy)
+            put_file(container, content)
+            assert (await output.fetch(target)).resumed_at == 0
+            assert target.read_bytes() == content
+            assert left(target) == ["a.bin"]
+            target.unlink()
+
+    async def test_across_parts(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A log in parts is joined and held against the checksums of all, also when it is gone on with midway."""
+        parts = [os.urandom(2 * MIB), os.urandom(3 * MIB), b"end"]
+        put_log(container, *parts, complete=True)
+        log = task.get_output("TaskLog", "log.txt")
+        broken = fault_proxy.fault(faults.half_answer, on="read", after=1)
+        with pytest.raises(StoreUnavailableError):
+            await log.fetch(target)
+        assert broken.fired
+        asked(fault_proxy)
+        there = part_of(target).stat().st_size
+        assert there > 2 * MIB
+        assert await log.fetch(target) == Fetched(5 * MIB + 3, False, there, "sha256")
+        assert asked(fault_proxy) == [
+            ("log.part-2.txt", f"bytes={there - 2 * MIB}-{3 * MIB - 1}"),
+            ("log.part-3.txt", "bytes=0-2"),
+        ]
+        assert target.read_bytes() == b"".join(parts)
+
+    async def test_a_cancelled_fetch(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """What had come when a fetch was cancelled is gone on with."""
+        content = os.urandom(9 * MIB)
+        put_file(container, content)
+        output = task.get_output("TaskOutput", "a.bin")
+        fault_proxy.fault(faults.hang, on="read", after=1)
+        fetching = asyncio.ensure_future(output.fetch(target))
+        await asyncio.to_thread(fault_proxy.wait_fired)
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        assert left(target) == sorted([part_of(target).name, part_of(target).with_suffix(".from").name])
+        assert (await output.fetch(target)).resumed_at == 8 * MIB
+        assert target.read_bytes() == content
+
+    async def test_one_that_is_gone(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A blob that is deleted before a fetch is over leaves nothing."""
+        put_file(container, b"x" * 9 * MIB)
+        output = task.get_output("TaskOutput", "a.bin")
+
+        async def delete_first(exchange: Exchange) -> None:
+            await asyncio.to_thread(container.client.delete_blob, BLOB)
+            await faults.pass_on(exchange)
+
+        fault_proxy.fault(delete_first, on="read", after=1)
+        with pytest.raises(BlobNotFoundError):
+            await output.fetch(target)
+        assert left(target) == []
+
+    async def test_a_download_keeps_nothing(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """`download` writes anew and leaves nothing beside, and does not touch what a fetch has left."""
+        put_file(container, b"x" * 3 * MIB)
+        output = task.get_output("TaskOutput", "a.bin")
+        fault_proxy.fault(faults.half_answer, on="read")
+        with pytest.raises(StoreUnavailableError):
+            await output.download(target)
+        assert left(target) == []
+        there = await cut_short(output, target, fault_proxy)
+        assert await output.download(target) == 3 * MIB
+        assert part_of(target).stat().st_size == there
+
+
+class TestWhatIsHeldAgainst:
+    async def test_a_byte_changed_once(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A checksum that does not fit has all fetched once more, and the right content comes."""
+        content = os.urandom(9 * MIB)
+        container.client.upload_blob(BLOB, content)
+        properties = container.client.get_blob_client(BLOB).get_blob_properties()
+        assert properties.content_settings.content_md5 is not None
+        flipped = fault_proxy.fault(faults.flip_answer, on="read")
+        seen: list[int] = []
+        fetched = await task.get_output("TaskOutput", "a.bin").fetch(target, on_bytes=seen.append)
+        assert flipped.fired == 1
+        assert (fetched.checked, sum(seen)) == ("md5", len(content))
+        assert target.read_bytes() == content
+
+    @pytest.mark.parametrize("what", ["file", "log"])
+    async def test_a_wrong_checksum(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path, what: str
+    ) -> None:
+        """Content that is never what its checksum says does not appear, and the error names which."""
+        if what == "file":
+            put_file(container, b"x" * 2 * MIB, md5=b"0" * 16)
+            output, name = task.get_output("TaskOutput", "a.bin"), "MD5"
+        else:
+            put_log(container, b"x" * 2 * MIB, b"y", complete=True, sha256="0" * 64)
+            output, name = task.get_output("TaskLog", "log.txt"), "SHA-256"
+        target.parent.mkdir()
+        target.write_bytes(b"before")
+        for get in (output.fetch, output.download):
+            with pytest.raises(StoreError, match=rf"came with another {name} .*, twice"):
+                await get(target)
+            assert [blob for blob, _ in asked(fault_proxy)].count(output.name) == 2
+            assert left(target) == ["a.bin"]
+            assert target.read_bytes() == b"before"
+
+    async def test_a_part_that_was_spoilt(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A beginning that has changed on the disk is found out by the checksum, and all is fetched anew."""
+        content = os.urandom(3 * MIB)
+        put_file(container, content, md5=hashlib.md5(content, usedforsecurity=False).digest())
+        output = task.get_output("TaskOutput", "a.bin")
+        await cut_short(output, target, fault_proxy)
+        with part_of(target).open("r+b") as file:
+            file.write(bytes(8))
+        assert await output.fetch(target) == Fetched(len(content), False, 0, "md5")
+        assert target.read_bytes() == content
+
+    async def test_a_part_that_is_too_long(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A beginning that is longer than the whole is no beginning: all is fetched anew."""
+        content = os.urandom(3 * MIB)
+        put_file(container, content)
+        output = task.get_output("TaskOutput", "a.bin")
+        await cut_short(output, target, fault_proxy)
+        with part_of(target).open("ab") as file:
+            file.write(content)
+        assert (await output.fetch(target)).resumed_at == 0
+        assert target.read_bytes() == content
+
+    async def test_half_a_checksum(self, container: Container, task: TaskOutputStorage, target: Path) -> None:
+        """Of a log that still grows only the length is vouched for, and yet each finished part has to fit."""
+        put_log(container, b"one", b"two", complete=False)
+        log = task.get_output("TaskLog", "log.txt")
+        assert (await log.fetch(target)).checked == "length"
+        assert target.read_bytes() == b"onetwo"
+        put_log(container, b"one", b"two", complete=False, log="z" * 32, sha256="0" * 64)
+        with pytest.raises(StoreError, match="SHA-256"):
+            await log.fetch(target)
+
+    async def test_saved_by_this_library(self, either: TaskOutputStorage, tmp_path: Path, target: Path) -> None:
+        """A log that this library has finished is held against its SHA-256, wherever it is stored."""
+        path = tmp_path / "log.txt"
+        async with either.save_tracked("TaskLog", path, "log.txt") as tracked:
+            path.write_bytes(b"x" * 100_000)
+            await tracked.flush()
+            assert (await tracked.output.fetch(target)).checked == "length"
+        target.unlink()
+        assert (await tracked.output.fetch(target)).checked == "sha256"
+        assert target.read_bytes() == path.read_bytes()
+
+    async def test_empty(self, either: TaskOutputStorage, target: Path) -> None:
+        """An empty output is an empty file."""
+        output = await either.save_bytes("TaskOutput", b"", "a.bin")
+        assert (await output.fetch(target)).size == 0
+        assert target.read_bytes() == b""
+        assert (await output.fetch(target)).unchanged
+
+
+class TestChangesMeanwhile:
+    async def test_replaced_midway(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A blob that is replaced between two reads comes as it is now, with nothing of what it was."""
+        put_file(container, b"a" * 9 * MIB)
+
+        async def replace_first(exchange: Exchange) -> None:
+            await asyncio.to_thread(put_file, container, b"b" * 9 * MIB)
+            await faults.pass_on(exchange)
+
+        replaced = fault_proxy.fault(replace_first, on="read", after=1)
+        seen: list[int] = []
+        fetched = await task.get_output("TaskOutput", "a.bin").fetch(target, on_bytes=seen.append)
+        assert replaced.fired
+        assert (fetched.resumed_at, sum(seen)) == (0, 9 * MIB)
+        assert target.read_bytes() == b"b" * 9 * MIB
+
+    async def test_a_log_begun_anew_midway(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A log that another attempt begins anew between two reads comes as the new one, with nothing of the former."""
+        put_log(container, b"a" * 4 * MIB, complete=False)
+        container.client.get_blob_client(LOG).append_block(b"a" * 4 * MIB)
+        container.client.get_blob_client(LOG).append_block(b"a")
+
+        async def begin_anew(exchange: Exchange) -> None:
+            await asyncio.to_thread(put_log, container, b"b" * 4 * MIB, complete=False, log="y" * 32)
+            for data in (b"b" * 4 * MIB, b"b"):
+                await asyncio.to_thread(container.client.get_blob_client(LOG).append_block, data)
+            await faults.pass_on(exchange)
+
+        replaced = fault_proxy.fault(begin_anew, on="read", after=1)
+        await task.get_output("TaskLog", "log.txt").fetch(target)
+        assert replaced.fired
+        assert target.read_bytes() == b"b" * (8 * MIB + 1)
+
+    async def test_a_log_that_goes_on_in_a_part_while_it_is_looked_at(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A first part that grew, ended and was followed between two looks comes with all that it had at its end."""
+        put_log(container, b"one ", complete=False)
+
+        async def go_on(exchange: Exchange) -> None:
+            await asyncio.to_thread(put_log, container, b"one two ", b"three", complete=False)
+            await faults.pass_on(exchange)
+
+        fault_proxy.fault(go_on, on="properties", after=1)
+        await task.get_output("TaskLog", "log.txt").fetch(target)
+        assert target.read_bytes() == b"one two three"
+
+    async def test_two_at_once(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """Two fetches into one file do not mix: the file is one of both, whole, and nothing is left beside it."""
+        for letter in (b"a", b"b"):
+            put_file(container, letter * 9 * MIB, blob=f"t1/$TaskOutput/{letter.decode()}")
+        fault_proxy.fault(faults.delay(0.1), on="read", times=None)
+        outputs = [task.get_output("TaskOutput", letter) for letter in "abab"]
+        await asyncio.gather(*(output.fetch(target) for output in outputs))
+        assert target.read_bytes() in (b"a" * 9 * MIB, b"b" * 9 * MIB)
+        assert left(target) == ["a.bin"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there, and FIFOs are not")
+class TestWhatSomebodyHasPlanted:
+    @pytest.mark.parametrize("plant", ["link", "dangling link", "hard link", "fifo", "folder", "file of another user"])
+    async def test_in_the_place_of_the_part(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path, plant: str
+    ) -> None:
+        """What stands in the place of the hidden file is neither written to nor gone on with; the file comes whole."""
+        content = os.urandom(2 * MIB)
+        put_file(container, content)
+        output = task.get_output("TaskOutput", "a.bin")
+        await cut_short(output, target, fault_proxy)
+        part, note = part_of(target), part_of(target).with_suffix(".from").read_bytes()
+        part.unlink()
+        outside = target.parent.parent / "outside"
+        plant_it(plant, part, outside)
+        assert part.with_suffix(".from").read_bytes() == note
+        before = part.lstat()
+        assert (await output.fetch(target)).resumed_at == 0
+        assert target.read_bytes() == content
+        assert part.lstat() == before
+        assert outside.exists() == (plant in {"link", "hard link"})
+        if outside.exists():
+            assert outside.read_bytes() == b"untouched"
+
+    @pytest.mark.parametrize("plant", ["link to a file", "link to a twin", "link to nothing"])
+    async def test_in_the_place_of_the_file(self, either: TaskOutputStorage, target: Path, plant: str) -> None:
+        """A link in the file's place is replaced, and never followed, also where it leads to what is wanted."""
+        output = await either.save_bytes("TaskOutput", b"12345", "a.bin")
+        outside = target.parent.parent / "outside"
+        if plant == "link to a file":
+            outside.write_bytes(b"untouched")
+        elif plant == "link to a twin":
+            await output.fetch(outside)
+        target.parent.mkdir()
+        target.symlink_to(outside)
+        assert not (await output.fetch(target)).unchanged
+        assert not target.is_symlink()
+        assert target.read_bytes() == b"12345"
+        if plant == "link to a file":
+            assert outside.read_bytes() == b"untouched"
+        assert outside.exists() == (plant != "link to nothing")
+
+    async def test_a_note_that_leads_elsewhere(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A link in the place of the note is replaced, and what it leads to stays as it is."""
+        put_file(container, b"x" * 2 * MIB)
+        output = task.get_output("TaskOutput", "a.bin")
+        await cut_short(output, target, fault_proxy)
+        outside = target.parent.parent / "outside"
+        outside.write_bytes(b"untouched")
+        note = part_of(target).with_suffix(".from")
+        note.unlink()
+        note.symlink_to(outside)
+        await output.fetch(target)
+        assert outside.read_bytes() == b"untouched"
+        assert left(target) == ["a.bin"]
+
+
+def plant_it(plant: str, place: Path, outside: Path) -> None:
+    """Put something there that a download should leave alone."""
+    if plant in {"link", "hard link"}:
+        outside.write_bytes(b"untouched")
+    if plant in {"link", "dangling link"}:
+        place.symlink_to(outside)
+    elif plant == "hard link":
+        place.hardlink_to(outside)
+    elif plant == "fifo":
+        os.mkfifo(place)
+    elif plant == "folder":
+        place.mkdir()
+    else:
+        place.write_bytes(b"untouched")
+        give_away(place)
+
+
+def give_away(path: Path) -> None:
+    """Make it another user's, as far as this user may; else make it look to him like one that cannot be opened."""
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+    else:
+        path.chmod(0)
+
+
+HOSTILE = [
+    "../../../climbed.txt",
+    "/etc/absolute",
+    "a//b",
+    "a/./b",
+    "back\\..\\..\\slash",
+    "line\nend\x7f",
+    "C:/drive",
+    "~/home",
+    "Case",
+    "case",
+    "-rf",
+    "%41 #?+",
+    "CON",
+    "nul.txt",
+    "trailing. ",
+    "\u202egnp.exe",
+    "ü" * 400 + ".png",
+    "f" * 300,
+    ".0123456789abcdef.part",
+    ".0123456789ABCDEF.from",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_name(url: str, tmp_path: Path, name: str) -> None:
+    """Whatever an output is called, its path is below the target, and there it comes with its own content."""
+    before = {path for path in tmp_path.rglob("*") if "store" not in path.parts}
+    async with TaskOutputStorage.from_container_url(url, "t1") as task:
+        await task._container.store.put(f"t1/$TaskOutput/{name}", name.encode())
+        outputs = [output async for output in task.list_outputs()]
+        assert len(outputs) == 1
+        path = tmp_path / "target" / local_path(outputs[0].blob_name)
+        await outputs[0].fetch(path)
+    files = {path for path in tmp_path.rglob("*") if "store" not in path.parts and path.is_file()} - before
+    assert files == {path}
+    assert path.resolve().is_relative_to((tmp_path / "target").resolve())
+    assert path.read_bytes() == name.encode()
+    assert not re.match(r"\.[0-9a-fA-F]{16}\.", path.name)
+
+
+class TestPartFile:
+    def test_after_a_start_of_the_machine(self, tmp_path: Path) -> None:
+        """What was written before the machine started is believed as far as the disk was waited for, and no further."""
+        whole = 64 * MIB
+        part = PartFile(str(tmp_path / "a"), "source")
+        assert not part.wrote(whole - 1)
+        assert part.wrote(101)
+        os.ftruncate(part.descriptor, part.size)
+        path = Path(part.path)
+        part.close(keep=True)
+        again = PartFile(str(tmp_path / "a"), "source")
+        assert again.size == whole + 100
+        again.close(keep=True)
+        os.utime(path, (0, 0))
+        late = PartFile(str(tmp_path / "a"), "source")
+        assert late.size == path.stat().st_size == whole
+        late.close(keep=False)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_one_that_was_taken_away(self, tmp_path: Path) -> None:
+        """What somebody has put in the place of the hidden file does not become the file."""
+        part = PartFile(str(tmp_path / "a"), "source")
+        Path(part.path).unlink()
+        Path(part.path).write_bytes(b"not ours")
+        with pytest.raises(FileNotFoundError, match="taken away"):
+            part.put_in_place(None)
+        assert not (tmp_path / "a").exists()
+        part.close(keep=False)
+
+
+async def test_a_full_disk_is_said(either: TaskOutputStorage, tmp_path: Path) -> None:
+    """A target that cannot be written is named."""
+    output = await either.save_bytes("TaskOutput", b"x", "a.bin")
+    (tmp_path / "file").touch()
+    with pytest.raises(TargetError, match=r"file/a cannot be written|file\\a cannot be written"):
+        await output.fetch(tmp_path / "file" / "a")
+    with pytest.raises(TargetError, match="is a folder"):
+        await output.fetch(tmp_path)
