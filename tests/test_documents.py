@@ -159,7 +159,7 @@ def options(command: click.Command) -> set[str]:
 def test_what_is_only_read_names_things_that_exist() -> None:
     """The set-up commands, which no test can run, call pip and venv with options they have, and name real files."""
     skipped = [block.text for document in PAGES for block in blocks(document) if not block.is_run]
-    assert len(skipped) == 3, "pip install, and the two commands in two spellings"
+    assert len(skipped) == 4, "pip install, the same with an extra, and the two commands in two spellings"
     project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
     for text in skipped:
         for command in re.split(r"&&|;|\n", text):
@@ -167,7 +167,7 @@ def test_what_is_only_read_names_things_that_exist() -> None:
             for option in OPTION.findall(command):
                 assert module
                 assert option in help_of(module[1]), command
-        for extra in re.findall(r"\.\[(\w+)\]", text):
+        for extra in re.findall(r"(?:\.|batch-outputs)\[(\w+)\]", text):
             assert extra in project["optional-dependencies"]
         for path in re.findall(r"samples[\\/]\w+\.py", text):
             assert (ROOT / path.replace("\\", "/")).is_file()

@@ -88,3 +88,12 @@ def test_nothing_is_held_back_for_long() -> None:
     clean = TerminalFilter()
     assert clean.feed(b"\x1b]0;" + b"x" * 100_000) == ""
     assert clean.feed(b"\nshown") == "\nshown"
+
+
+@given(PIECES)
+def test_text_alone(pieces: list[bytes]) -> None:
+    """Without colours text alone passes, the same as with them, and nothing is held back behind a line end."""
+    plain = TerminalFilter(colours=False)
+    text = "".join([plain.feed(piece) for piece in [*pieces, b"\n"]])
+    assert plain.is_at_rest
+    assert text == re.sub(r"\x1b\[[0-9;:]*m", "", filtered(*pieces, b"\n"))

@@ -45,10 +45,10 @@ def test_the_first_lines_come_at_once(big_desk: Desk, big: BigJob) -> None:
 
 @needs_proc
 def test_lines_are_shown_in_little_memory(big_desk: Desk, big: BigJob) -> None:
-    """After 25,000 lines, each another blob in the order of their names, `list --json` has had less than 120 MiB."""
+    """After 15,000 lines, each another blob in the order of their names, `list --json` has had less than 120 MiB."""
     with big_desk.started("list", "--json") as child:
         assert child.stdout
-        blobs = [json.loads(child.stdout.readline())["blob"] for _ in range(25_000)]
+        blobs = [json.loads(child.stdout.readline())["blob"] for _ in range(15_000)]
         assert most_memory(child.pid) < 120 * MIB
         child.stdout.close()
         assert child.wait(timeout=TIMEOUT) == 0

@@ -17,6 +17,7 @@ _MODULES = {
     "cat": "cat",
     "tail": "tail",
     "download": "download",
+    "browse": "browse",
     "delete": "delete",
     "prepare": "containers",
     "container": "containers",

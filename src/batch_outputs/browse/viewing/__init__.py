@@ -1,0 +1,1 @@
+"""The page of a file: which viewer it gets, and what that shows of it."""

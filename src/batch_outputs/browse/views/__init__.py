@@ -1,0 +1,1 @@
+"""What answers each address: asks the library, and shows what it says."""
