@@ -82,9 +82,10 @@ async def _reader_has_gone() -> None:
     """Return once the other end of our pipe is closed; never where a system does not tell."""
     import asyncio
 
-    if not hasattr(select, "poll"):
+    if sys.platform == "win32":
         await asyncio.Event().wait()
-    ends = select.poll()
-    ends.register(sys.stdout.fileno(), 0)  # of errors it tells unasked
-    while not any(event & (select.POLLERR | select.POLLHUP) for _, event in ends.poll(0)):  # noqa: ASYNC110 - no event
-        await asyncio.sleep(_LOOK)
+    else:
+        ends = select.poll()
+        ends.register(sys.stdout.fileno(), 0)  # of errors it tells unasked
+        while not any(event & (select.POLLERR | select.POLLHUP) for _, event in ends.poll(0)):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK)
