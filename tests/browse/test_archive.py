@@ -90,6 +90,21 @@ def test_nothing_to_send(page: Page, job: sync.JobOutputStorage) -> None:
         assert page.get(address).status == 404, address
 
 
+def test_nothing_selected(page: Page, job: sync.JobOutputStorage) -> None:
+    """A form in which nothing is selected downloads nothing, and not everything; each form says that it is one."""
+    job.task("t1").save_text("TaskOutput", "x", "a.txt")
+    job.save_text("JobOutput", "x", "a.txt")
+    shown = [addresses.job(job.container), addresses.task(job.container, "t1")]
+    for address in [*shown, addresses.kind(job.container, "t1", "TaskOutput")]:
+        assert page.get(address).text.count('<input type="hidden" name="selection" value="1">') == 1, address
+    for rest in ("?selection=1", "?task=t1&selection=1"):
+        answer = page.get(addresses.archive(job.container) + rest)
+        assert (answer.status, answer["content-type"]) == (400, "text/html; charset=utf-8")
+        assert "Nothing was selected" in answer.text
+    some = page.get(addresses.archive(job.container) + "?selection=1&task=t1&name=t1/$TaskOutput/a.txt")
+    assert opened(some) == {"TaskOutput/a.txt": b"x"}
+
+
 @pytest.mark.parametrize("place", ["folder", "container"], indirect=True)
 def test_logs_are_joined(page: Page, job: sync.JobOutputStorage, tmp_path: Path) -> None:
     """A log in parts is one file; a file that only has the name of a part is a file."""

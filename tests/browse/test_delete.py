@@ -11,7 +11,9 @@ import pytest
 from batch_outputs import sync
 from batch_outputs.browse import addresses
 from batch_outputs.marks import LogMarks
-from support.page import Answer, Page
+from support.azurite import Container
+from support.command import Desk, signature
+from support.page import Answer, Page, serving
 
 
 @pytest.fixture
@@ -119,3 +121,91 @@ def test_refused(deleting: Page, start_page: Callable[..., Page], job: sync.JobO
     assert deleting.get(address).status == 405
     assert deleting.post(address, {"form_token": given, "name": ["x"] * 20_000}).status == 403
     assert names(job) == {"t1/$TaskOutput/a.txt"}
+
+
+LOG = "t1/$TaskLog/log.txt"
+
+
+def begin_log(job: sync.JobOutputStorage, attempt: str, *, etag: str | None = None) -> None:
+    """Store a log that grows, in place of one that may be there."""
+    store = job._storage._container.store
+    marks = LogMarks(attempt=attempt, log=attempt).metadata()
+    written = sync._run(store.create_append(LOG, metadata=marks, replaces=etag))
+    sync._run(store.append(LOG, b"begun\n", offset=0, etag=written.etag))
+
+
+def test_a_question_about_growing_logs_only(deleting: Page, job: sync.JobOutputStorage) -> None:
+    """Where nothing but growing logs is there, what is saved between question and answer stays all the same."""
+    begin_log(job, "a1")
+    address = addresses.delete(job.container)
+    form = fields(deleting.post(address, {"form_token": token(deleting, job), "task": "t1"}))
+    job.task("t1").save_text("TaskOutput", "just now", "result.txt")
+    assert deleting.post(address, form).status == 303
+    assert names(job) == {LOG, "t1/$TaskOutput/result.txt"}
+    assert deleting.post(address, {**form, "growing": "yes"}).status == 303
+    assert names(job) == {"t1/$TaskOutput/result.txt"}
+
+
+@pytest.mark.parametrize("until", [None, "", "yesterday", "2026-01-01T00:00:00"])
+def test_an_answer_without_its_question(deleting: Page, job: sync.JobOutputStorage, until: str | None) -> None:
+    """A task is not deleted for a form that does not say what there was when it was asked about."""
+    job.task("t1").save_text("TaskOutput", "a", "a.txt")
+    form = {"form_token": token(deleting, job), "task": "t1", "confirmed": "yes"}
+    answer = deleting.post(addresses.delete(job.container), form if until is None else {**form, "until": until})
+    assert answer.status == 400
+    assert names(job) == {"t1/$TaskOutput/a.txt"}
+
+
+@pytest.mark.parametrize("place", ["folder", "container"], indirect=True)
+def test_what_has_changed_since_the_question_stays(deleting: Page, job: sync.JobOutputStorage) -> None:
+    """Of a selection only what is still what was asked about is deleted; a log may have grown, but not be another."""
+    task = job.task("t1")
+    task.save_text("TaskOutput", "a", "a.txt")
+    task.save_text("TaskOutput", "b", "b.txt")
+    begin_log(job, "a1")
+    address = addresses.delete(job.container)
+    chosen = {"form_token": token(deleting, job), "name": ["t1/$TaskOutput/a.txt", "t1/$TaskOutput/b.txt", LOG]}
+    form = fields(deleting.post(address, chosen))
+    task.save_text("TaskOutput", "another", "a.txt")
+    log = job.output_at(LOG).refresh()
+    assert log.etag is not None
+    sync._run(job._storage._container.store.append(LOG, b"more\n", offset=6, etag=log.etag))
+    answer = deleting.post(address, form)
+    assert answer.status == 409
+    assert "1 output not deleted" in answer.text
+    assert "t1/$TaskOutput/a.txt has changed since you were asked" in answer.text
+    assert names(job) == {"t1/$TaskOutput/a.txt"}
+
+    begin_log(job, "a1")
+    form = fields(deleting.post(address, {**chosen, "name": LOG}))
+    begin_log(job, "a2", etag=job.output_at(LOG).refresh().etag)
+    assert deleting.post(address, form).status == 409
+    assert deleting.post(address, {**form, "state": []}).status == 409
+    assert LOG in names(job)
+
+
+def test_what_cannot_be_looked_at_is_told(container: Container, desk: Desk) -> None:
+    """Where something of a task cannot be looked at, the question says so, and why."""
+    url = container.sas_url("l")
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = url
+    desk.secrets.append(signature(url))
+    with sync.JobOutputStorage.from_container_url(container.sas_url()) as job, serving(desk, "--allow-delete") as page:
+        job.task("t1").save_text("TaskOutput", "a", "a.txt")
+        begin_log(job, "a1")
+        address = addresses.delete(job.container)
+        asking = page.post(address, {"form_token": token(page, job), "task": "t1"})
+        assert len(fields(asking)["until"]) == 1
+        assert "1 output could not be looked at: " in asking.text
+        job.output_at("t1/$TaskOutput/a.txt").delete()
+        nothing_else = page.post(address, {"form_token": token(page, job), "task": "t1"})
+        assert nothing_else.status == 502
+        assert "1 output could not be looked at: " in nothing_else.text
+
+
+def test_a_client_that_leaves(desk: Desk, job: sync.JobOutputStorage) -> None:
+    """Whoever leaves in the middle of a form is no failure of the server."""
+    with serving(desk, "--allow-delete") as page:
+        head = f"POST {addresses.delete(job.container)} HTTP/1.1\r\nHost: {page.host}:{page.port}\r\n"
+        head += f"Cookie: {page.cookie}\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 1000\r\n\r\nname=x"
+        page.leave_after(head.encode())
+    assert "broke" not in page.said.read_text()

@@ -17,6 +17,7 @@ import pytest
 from batch_outputs import sync
 from batch_outputs.browse import addresses
 from batch_outputs.location import DirectoryAccount, StoreLocation
+from batch_outputs.marks import LogMarks
 from batch_outputs.stores import open_store
 from browse.conftest import Place
 from support.command import Desk
@@ -186,6 +187,7 @@ def test_windows(job: sync.JobOutputStorage, page: Page) -> None:
     assert both.lines["L1"].rstrip() == "line 1"
     assert [*both.lines.values()][-1].rstrip() == "line 12000"
     assert "left out" in both.text
+    assert "the numbers beside the lines of the last part are those of their first bytes" in both.text
     found = seen(page, blob, offset=0, line=1)
     collected = dict(found.lines)
     while "next" in {a.get("rel") for a in found.having("a")}:
@@ -201,6 +203,7 @@ def test_windows(job: sync.JobOutputStorage, page: Page) -> None:
     at = int(anchor.removeprefix("B"))
     assert abs(at - len(content) // 2) < 400
     assert content[at:].startswith(text)
+    assert "the numbers beside the lines are those of their first bytes" in middle.text
     near = seen(page, blob, near=content.index("line 10000 "), line=10_000)
     assert near.lines["L10000"].rstrip() == "line 10000"
     assert near.lines["L9999"].rstrip() == "line 9999"
@@ -373,3 +376,34 @@ def test_metadata(job: sync.JobOutputStorage, page: Page, desk: Desk) -> None:
     found = seen(page, "t1/$TaskOutput/a.txt")
     assert "<b>Jo</b>" in found.text
     assert not found.having("b")
+
+
+def test_a_log_whose_end_is_not_marked(job: sync.JobOutputStorage, page: Page, desk: Desk) -> None:
+    """A log that was silent for long is not loaded anew all the time, and not said to grow; a young one is."""
+
+    async def write() -> None:
+        store = open_store(StoreLocation(DirectoryAccount(desk.folder / "batch-outputs"), job.container))
+        written = await store.create_append(LOG, metadata=LogMarks(attempt="a", log="l").metadata())
+        await store.append(LOG, b"line 1\nline", offset=0, etag=written.etag)
+
+    asyncio.run(write())
+    young = seen(page, LOG)
+    assert [a for a in young.having("meta") if a.get("http-equiv") == "refresh"]
+    assert "while the log grows" in young.text
+    path = Path(job.place, LOG)
+    os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+    dead = seen(page, LOG)
+    assert not [a for a in dead.having("meta") if a.get("http-equiv") == "refresh"]
+    assert "while the log grows" not in dead.text
+    assert "Its end is not marked" in dead.text
+    (box,) = [a for a in dead.having("div") if a.get("id") == "text"]
+    assert "data-partial" in box
+    assert "data-follow" in box
+
+
+def test_a_text_in_utf_16_is_not_searched(job: sync.JobOutputStorage, page: Page) -> None:
+    """Of a file in UTF-16 it is said that it cannot be searched, and not that nothing was found."""
+    found = seen(page, output(job, "a.txt", "\ufeffneedle\n".encode("utf-16-le")), "search", q="needle")
+    assert "UTF-16" in found.text
+    assert "Nothing was found" not in found.text
+    assert "0 lines" not in found.text

@@ -24,7 +24,7 @@ from batch_outputs.browse.sending.streaming import while_client_stays
 from batch_outputs.marks import LogMarks
 from batch_outputs.terminal_text import TerminalFilter
 from support.azurite import Container
-from support.command import Desk
+from support.command import Desk, signature
 from support.fault_proxy import FaultProxy
 from support.page import Page, serving
 
@@ -213,6 +213,19 @@ def test_an_outage(azurite: Any, desk: Desk, container: Container, fault_proxy: 
                     tracked.flush()
                 events.until("recovery")
                 events.until_text("before\nmeanwhile\n")
+
+
+def test_access_that_the_storage_refuses(desk: Desk, container: Container) -> None:
+    """Where the storage does not let a log be read, that is told as the end, and not tried again and again."""
+    url = container.sas_url("l")
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = url
+    desk.secrets.append(signature(url))
+    with sync.JobOutputStorage.from_container_url(container.sas_url()) as job, serving(desk) as page:
+        begin_log(job, "text\n", "a1")
+        for offset in (0, 3):
+            with following(page, job, offset) as events:
+                assert container.name in events.until("refused").data["sentence"]
+                assert events.next() is None
 
 
 def test_it_ends_with_the_server(desk: Desk, log: Path) -> None:

@@ -159,6 +159,13 @@ def test_cookies(page: Page, path: str) -> None:
     assert page.get(path, cookie=f"{name}=of-another-run; {cookie}").status == page.get(path).status
 
 
+def test_scripts_can_tell_who_is_not_known(page: Page) -> None:
+    """A refusal for want of the token says so in a header, and no other answer does."""
+    assert page.get("/", cookie=None)["x-batch-outputs"] == "token"
+    for other in (page.get("/"), page.get("/nothing"), page.get("/", host="evil.example"), page.post("/jobs/x/delete")):
+        assert "x-batch-outputs" not in other.headers
+
+
 def test_the_token_is_exchanged(page: Page) -> None:
     """The token, at `/` only, is exchanged for a clean address and a cookie that no script and no site gets."""
     answer = page.get(f"/?token={page.token}", cookie=None, sec_fetch_site="none")

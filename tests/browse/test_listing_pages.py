@@ -13,15 +13,26 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message
 
 from batch_outputs import sync
+from batch_outputs.account import OutputAccount
 from batch_outputs.browse import addresses
+from batch_outputs.browse.app import create_app
+from batch_outputs.browse.jobs import Jobs
+from batch_outputs.browse.site import Site
+from batch_outputs.errors import BlobChangedError
 from batch_outputs.location import DirectoryAccount, StoreLocation
 from batch_outputs.marks import LogMarks
 from batch_outputs.stores import open_store
+from support.azurite import Container
 from support.command import Desk, wait_until
+from support.fault_proxy import FaultProxy
 from support.hostile import NAMES, NAMES_IN_FOLDERS, PREFIX, plant
-from support.page import Page
+from support.page import Page, serving
 from support.pictures import png
 
 VOID = {"br", "hr", "img", "input", "link", "meta"}
@@ -335,7 +346,7 @@ def test_search_for_tasks(place: Any, start_page: Callable[..., Page]) -> None:
     assert see(page, addresses.job(place.container, q="sim", anywhere=1)).keys == ["other-sim", "sim-a", "SIM-b"]
     nothing = see(page, addresses.job(place.container, q="ther"))
     assert nothing.keys == []
-    assert "No task has an id that begins with “ther”" in nothing.text
+    assert "No task has an id that begins with “ther”." in nothing.text
     (further,) = [link for link in nothing.links if "anywhere=1" in link]
     assert see(page, further).keys == ["other-sim"]
 
@@ -402,6 +413,9 @@ def test_large_job_is_searched(large_page: Page) -> None:
     assert found("5", 1) == [task for task in TASKS if "5" in task]
     assert found("task", 1) == TASKS
     assert found("nix", 1) == []
+    nothing = see(large_page, addresses.job("job-large", q="Task-12")).text
+    assert "begins with “Task-12”; in a job as large as this, capitals count." in nothing
+    assert found("Task-12", 1) == TASKS[120:130]
 
 
 @pytest.mark.parametrize("place", ["folder", "container"], indirect=True)
@@ -553,3 +567,86 @@ def test_address_is_kept_in_pages_of_a_search(desk: Desk, start_page: Callable[.
     page = start_page()
     found = all_of(page, f"/?q={quote('a-')}")
     assert sorted(found) == sorted(f"job-a-{number}" for number in range(51))
+
+
+def test_pages_that_wait_look_again(place: Any, desk: Desk, start_page: Callable[..., Page]) -> None:
+    """Where nothing is yet, or a log has no end and was silent for long, a page looks again, if slowly."""
+    page = start_page()
+    job, task = addresses.job(place.container), addresses.task(place.container, "t1")
+    missing, container = see(page, task, 404), see(page, addresses.job("job-none"), 404)
+    assert [found.refresh for found in (see(page, "/"), see(page, job), missing, container)] == [30] * 4
+    assert f'<noscript><meta http-equiv="refresh" content="{missing.refresh}"></noscript>' in missing.source
+    put_log(place, "t1/$TaskLog/stdout.txt", b"x", LogMarks(attempt="a", log="l"))
+    path = Path(place.job.place, "t1/$TaskLog/stdout.txt")
+    os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+    wait_until(lambda: "cut off" in see(page, job).text)
+    kind = addresses.kind(place.container, "t1", "TaskLog")
+    assert [see(page, address).refresh for address in (job, task, kind)] == [30] * 3
+    file = see(page, addresses.file(place.container, "t1/$TaskOutput/none"), 404)
+    download = see(page, addresses.download(place.container, "t1/$TaskOutput/none"), 404)
+    assert (file.refresh, download.refresh) == (30, None)
+
+
+def test_storage_that_is_away(desk: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """While the storage does not answer, a page says so and looks again."""
+    url = container.sas_url()
+    desk.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": fault_proxy.through(url), "BATCH_OUTPUTS_RETRY_SECONDS": "0"}
+    with serving(desk) as page, fault_proxy.down():
+        found = see(page, addresses.job(container.name), 503)
+    assert found.refresh == 30
+    assert "data-failed" in found.source
+
+
+def test_a_job_is_called_the_same_everywhere(desk: Desk, start_page: Callable[..., Page]) -> None:
+    """A job whose id its container's name does not tell is called by it, whichever page is opened first."""
+    with sync.JobOutputStorage.from_account_url((desk.folder / "batch-outputs").as_uri(), "Night_Run_7") as job:
+        job.create_container()
+        job.task("t1").save_text("TaskOutput", "x", "a.txt")
+        name = job.container
+    assert "Night_Run_7" in start_page().get(addresses.job(name)).text
+    page = start_page()
+    assert "Night_Run_7-t1.zip" in page.get(addresses.archive(name, task_id="t1"))["content-disposition"]
+    for address in (addresses.task(name, "t1"), addresses.file(name, "t1/$TaskOutput/a.txt")):
+        assert "Night_Run_7" in page.get(address).text
+
+
+def test_pages_that_fail_keep_the_way_back(place: Any, start_page: Callable[..., Page]) -> None:
+    """What fails in a job leads back to it, and to the task; names in its sentence are cut and can be seen."""
+    drop(place, ["t1/$TaskOutput/a.txt"])
+    page = start_page()
+    job, task = addresses.job(place.container), addresses.task(place.container, "t1")
+    for address in (
+        addresses.file(place.container, "t1/$TaskOutput/missing"),
+        addresses.raw(place.container, "t1/$TaskOutput/missing"),
+        addresses.archive(place.container, task_id="t1", kind="TaskLog"),
+    ):
+        assert see(page, address, 404).links[1:4] == ["/", job, task]
+    for name in ("nonsense", "", "x" * 900, "t1/$TaskOutput/" + "y" * 900, "\u202ex"):
+        for address in (addresses.file(place.container, name), addresses.search(place.container, name, q="x")):
+            found = see(page, address, 404)
+            assert found.links[1:3] == ["/", job]
+            assert len(found.text) < 700, name
+            assert "Nothing is not" not in found.text
+    assert "/jobs/job-none" not in see(page, addresses.task("job-none", "t1"), 404).links
+
+
+def test_what_changes_while_it_is_looked_at(place: Any) -> None:
+    """What is replaced while a page is made is no failure: it is to be loaded again."""
+
+    async def changed(request: Request) -> Response:
+        raise BlobChangedError("x", place="here", blob="t1/$TaskOutput/a.txt")
+
+    app = create_app(Site(Jobs(OutputAccount.from_account_url(Path(place.job.place).parent.as_uri()))))
+    app.router.routes.insert(0, Route("/changed", changed))
+    told: list[Message] = []
+
+    async def send(message: Message) -> None:
+        told.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "GET", "path": "/changed", "query_string": b"", "headers": [], "root_path": ""}
+    asyncio.run(app(scope, receive, send))
+    assert told[0]["status"] == 409
+    assert b"t1/$TaskOutput/a.txt has changed meanwhile; load the page again." in told[1]["body"]

@@ -12,7 +12,7 @@ import pytest
 
 from batch_outputs import sync
 from batch_outputs.browse import addresses, headers
-from batch_outputs.browse.sending.served_types import served_type
+from batch_outputs.browse.served_types import served_type
 from support.command import Desk
 from support.page import Answer, Page, serving
 
@@ -240,3 +240,13 @@ def test_an_output_that_is_not_there(shared: Shared) -> None:
         assert answer.status == 404
         assert answer["cache-control"] == "no-store"
         assert answer["content-security-policy"] == headers.PAGE["Content-Security-Policy"]
+
+
+def test_styles_of_an_svg(shared: Shared) -> None:
+    """An SVG keeps its own styles where it is opened by itself, still without scripts and without asking anybody."""
+    saved(shared.job, "a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    saved(shared.job, "a.png", b"x")
+    policy = shared.get("a.svg")["content-security-policy"].split("; ")
+    assert {"sandbox", "default-src 'none'", "style-src 'unsafe-inline'"} <= {*policy}
+    assert not [part for part in policy if "script" in part]
+    assert "unsafe-inline" not in shared.get("a.png")["content-security-policy"]

@@ -6,14 +6,17 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
 
 from batch_outputs import sync
 from batch_outputs.browse import addresses
-from support.command import Desk
+from support.azurite import Container
+from support.command import Desk, signature
 from support.page import Page, serving
 
+WRONG_USAGE = 2
 FAILED = 125
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - tokens and names are what is tried here
 
@@ -89,6 +92,29 @@ def test_the_network_is_let_in_only_when_told_to(desk: Desk) -> None:
         assert page.get("/static/style.css", host=f"evil.example:{page.port}").status == 403
         asked = page.get("/", host="box.example", origin="https://box.example", sec_fetch_site=None)
         assert asked.status == 200
+
+
+def test_the_network_deletes_nothing_without_encryption(desk: Desk) -> None:
+    """Deleting is refused together with an address of the network, unless something is named that may encrypt."""
+    refused = desk.run("browse", "--no-open", "--host", ANY_ADDRESS, "--allow-delete", code=WRONG_USAGE)
+    assert "--allow-delete" in refused.err
+    assert "--host-name" in refused.err
+    for options in (["--host", "127.0.0.1"], ["--host", ANY_ADDRESS, "--host-name", "box.example"]):
+        with serving(desk, "--allow-delete", *options) as page:
+            assert page.get("/").status == 200
+
+
+def test_access_that_the_storage_refuses(desk: Desk, container: Container) -> None:
+    """With a SAS that has expired each page says so, as a failure of the storage and not of who asks."""
+    url = container.sas_url(expires_in=timedelta(minutes=-5))
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = url
+    desk.secrets.append(signature(url))
+    with serving(desk) as page:
+        for address in (addresses.job(container.name), addresses.raw(container.name, "t1/$TaskOutput/a.txt")):
+            answer = page.get(address)
+            assert answer.status == 502
+            assert "x-batch-outputs" not in answer.headers
+            assert container.name in answer.text
 
 
 def test_it_ends_when_terminated(desk: Desk) -> None:

@@ -101,6 +101,12 @@ class Page:
         finally:
             connection.close()
 
+    def leave_after(self, request: bytes) -> None:
+        """Send the beginning of a request, and leave without an answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT) as connection:
+            connection.sendall(request)
+            self.get("/static/icon.svg")  # by then it is being answered
+
     def ask_in_bytes(self, request: bytes) -> bytes:
         """Everything that is answered to what no client would send; the request must close the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT) as connection:

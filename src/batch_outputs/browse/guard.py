@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import secrets
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hmac import compare_digest
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
@@ -150,7 +150,10 @@ class Guard:
             return response
         if self._keys.is_known("; ".join(asked.getlist("cookie"))):
             return None
-        return _refuse("Open the address that batch-outputs browse has printed; it holds the token that lets you in.")
+        return _refuse(
+            "Open the address that batch-outputs browse has printed; it holds the token that lets you in.",
+            headers=headers.TOKEN_WANTED,
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -188,5 +191,5 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _refuse(sentence: str, *, status: int = 403, headers: dict[str, str] | None = None) -> Response:
+def _refuse(sentence: str, *, status: int = 403, headers: Mapping[str, str] | None = None) -> Response:
     return PlainTextResponse(f"{sentence}\n", status_code=status, headers=headers)

@@ -1,10 +1,13 @@
-"""What pages have in common: the way to them, and the word that there is nothing."""
+"""What pages have in common: the way to them, and the page in their place where there is nothing, or nothing works."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from starlette.responses import Response
 
 from batch_outputs.browse import addresses
+from batch_outputs.browse.listing.entries import SLOWLY
 from batch_outputs.browse.site import Site
 from batch_outputs.wording import printable
 
@@ -26,5 +29,10 @@ async def crumbs_to(site: Site, container: str, task_id: str | None = None, *her
 
 
 def nothing(site: Site, sentence: str, crumbs: Crumbs) -> Response:
-    """A page that says that there is nothing here, with the ways back."""
-    return site.page("error.html", status=404, title="Nothing here", sentence=sentence, crumbs=crumbs)
+    """A page that says that there is nothing here, with the ways back; it looks again."""
+    return failed(site, 404, sentence, title="Nothing here", crumbs=crumbs, refresh=SLOWLY)
+
+
+def failed(site: Site, status: int, sentence: str, *, title: str, **values: Any) -> Response:
+    """A page that says why there is not what was asked for."""
+    return site.page("error.html", status=status, title=title, sentence=sentence, **values)

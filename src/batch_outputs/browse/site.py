@@ -18,9 +18,14 @@ from batch_outputs.browse.listing.task_table import TaskTables
 from batch_outputs.errors import InvalidNameError
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.storage import JobOutputStorage
+from batch_outputs.wording import printable
 
 HERE = os.path.dirname(__file__)
 STATIC = os.path.join(HERE, "static")
+BORROWED = "batch_outputs.browse.borrowed"
+"""What in the scope of a request has the containers of jobs that are to be given back when it is answered."""
+_LONGEST_IN_SENTENCE = 100
+"""Characters of a name."""
 
 
 class NoSuchPageError(Exception):
@@ -64,13 +69,16 @@ def site_of(request: Request) -> Site:
     return cast("Site", request.app.state.site)
 
 
-async def job_of(request: Request) -> JobOutputStorage:
-    """The job that a request's path names.
+def job_of(request: Request) -> JobOutputStorage:
+    """The job that a request's path names, open until the request is answered.
 
     Raises:
-        ConfigurationError, InvalidNameError: as `Jobs.storage`.
+        ConfigurationError, InvalidNameError: as `Jobs.borrow`.
     """
-    return await site_of(request).jobs.storage(request.path_params["container"])
+    container = request.path_params["container"]
+    job = site_of(request).jobs.borrow(container)
+    request.scope[BORROWED].append(container)
+    return job
 
 
 def output_in(job: JobOutputStorage, blob_name: str) -> OutputFileReference:
@@ -82,6 +90,26 @@ def output_in(job: JobOutputStorage, blob_name: str) -> OutputFileReference:
     try:
         return job.output_at(blob_name)
     except InvalidNameError:
-        raise NoSuchPageError(
-            f"{blob_name or 'Nothing'} is not the name of an output; go back to the job's page."
-        ) from None
+        said = f"{in_sentence(blob_name)} is not the name of an output" if blob_name else "The address names no output"
+        raise NoSuchPageError(f"{said}; go back to the job's page.") from None
+
+
+def output_of(request: Request) -> OutputFileReference:
+    """The output that a request's path and query name, without a request.
+
+    Raises:
+        ConfigurationError, InvalidNameError: as `job_of`.
+        NoSuchPageError: as `output_in`.
+    """
+    return output_in(job_of(request), blob_name_in(request))
+
+
+def blob_name_in(request: Request) -> str:
+    """The blob name in the query of a request; empty if there is none."""
+    query = request.query_params
+    return next(iter(addresses.named(query.getlist("name"), query.getlist("quoted"))), "")
+
+
+def in_sentence(name: str) -> str:
+    """A name as it can stand in a sentence: no longer than that, and nothing in it that cannot be seen."""
+    return printable(name if len(name) <= _LONGEST_IN_SENTENCE else f"{name[:_LONGEST_IN_SENTENCE]}…")

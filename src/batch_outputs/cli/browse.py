@@ -40,7 +40,7 @@ from batch_outputs.errors import ConfigurationError
     default=None,
     help="Open a browser.  [default: if standard output is a terminal]",
 )
-@click.option("--allow-delete", is_flag=True, help="Let the page delete outputs.")
+@click.option("--allow-delete", is_flag=True, help="Let the page delete outputs; not for the network.")
 @where_options(task=False)
 def browse_command(
     port: int, host: str, host_names: tuple[str, ...], wants_browser: bool | None, allow_delete: bool, where: Where
@@ -64,6 +64,13 @@ def browse_command(
         raise ConfigurationError(
             f"The page needs {error.name}, which is not installed; install it with pip install 'batch-outputs[browse]'."
         ) from error
+    from batch_outputs.browse.guard import is_loopback
+
+    if allow_delete and not is_loopback(host) and not host_names:
+        raise click.UsageError(
+            "--allow-delete is not for a page that the network can ask without encryption; leave out --host and use a "
+            "tunnel, or name with --host-name the tunnel or proxy that encrypts."
+        )
     opens = sys.stdout is not None and sys.stdout.isatty() if wants_browser is None else wants_browser
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it, and no failure
         run_async(_browse(where, port, host, host_names, opens=opens, allow_delete=allow_delete))

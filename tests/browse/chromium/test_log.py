@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from batch_outputs import sync
 from batch_outputs.browse import addresses
+from batch_outputs.marks import LogMarks
 from support import page as http
 from support.browser import Open
 from support.command import Desk, wait_until
@@ -150,6 +153,54 @@ def test_another_attempt_is_noticed(desk: Desk, program: Program, tab: Page, tmp
     expect(text_of(tab)).to_contain_text("the second time")
     tab.get_by_role("link", name="stdout.attempt-1.txt").click()
     expect(text_of(tab)).to_contain_text("line 1")
+
+
+def test_another_run_of_the_server(job: sync.JobOutputStorage, desk: Desk, open_on: Open) -> None:
+    """Who follows a log when the server is started anew is told to open its new address, and not left waiting."""
+    begin_log(job, b"line 1\n")
+    with ExitStack() as stack:
+        first = stack.enter_context(http.serving(desk))
+        window = open_on(first)
+        window.expect("Failed to load resource|ERR_|EventSource")
+        tab = window.tab
+        tab.goto(first.origin + addresses.file(job.container, LOG))
+        expect(tab.get_by_role("status").filter(has_text="Following the log")).to_be_visible()
+        stack.close()
+        expect(tab.get_by_role("status").filter(has_text="The connection is lost")).to_be_visible()
+        stack.enter_context(http.serving(desk, "--port", str(first.port)))
+        expect(tab.get_by_role("status").filter(has_text="open the address that batch-outputs")).to_be_visible()
+
+
+def test_a_silent_log_wakes(job: sync.JobOutputStorage, page: http.Page, open_on: Open) -> None:
+    """A log that was silent for long is said to have no end, and to grow as soon as something comes."""
+    append = begin_log(job, b"line 1\nline")
+    path = Path(job.place, LOG)
+    os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+    tab = open_on(page).tab
+    tab.goto(page.origin + addresses.file(job.container, LOG))
+    expect(tab.get_by_role("status").filter(has_text="what still comes is shown")).to_be_visible()
+    expect(tab.locator("#state")).to_have_text("partial")
+    expect(tab.locator("#changed")).to_have_text("1 h ago")
+    append(b" 2\n")
+    expect(text_of(tab)).to_contain_text("line 2")
+    expect(tab.locator("#state")).to_have_text("still growing")
+    expect(tab.locator("#changed")).to_have_text("just now")
+    expect(tab.get_by_role("status").filter(has_text="Following the log as it grows")).to_be_visible()
+
+
+def begin_log(job: sync.JobOutputStorage, text: bytes) -> Callable[[bytes], None]:
+    """Store a log that has no end; what is given adds to it."""
+    store = job._storage._container.store
+    etag = sync._run(store.create_append(LOG, metadata=LogMarks(attempt="a", log="l").metadata())).etag
+    sync._run(store.append(LOG, text, offset=0, etag=etag))
+
+    def append(more: bytes) -> None:
+        log = job.output_at(LOG).refresh()
+        assert log.size is not None
+        assert log.etag is not None
+        sync._run(store.append(LOG, more, offset=log.size, etag=log.etag))
+
+    return append
 
 
 def test_a_long_text_is_gone_through(studio: Studio, open_on: Open) -> None:

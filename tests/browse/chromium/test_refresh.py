@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import expect
 
@@ -10,7 +12,10 @@ from batch_outputs.browse import addresses
 from support.browser import Open
 from support.command import wait_until
 from support.page import Page
+from support.peers import needs
 from support.pictures import png
+
+pytestmark = needs("chromium")
 
 
 def refresh(tab: Tab) -> None:
@@ -87,3 +92,50 @@ def test_refresh_when_the_server_is_away(job: sync.JobOutputStorage, page: Page,
     refresh(tab)
     expect(tab.get_by_role("link", name="b.txt", exact=True)).to_be_visible()
     expect(notice).to_have_text("")
+
+
+def test_refresh_that_fails_says_why(job: sync.JobOutputStorage, page: Page, open_on: Open) -> None:
+    """What the storage says stands in the notice, and the page stays; only who is not known is sent to the address."""
+    job.task("t1").save_text("TaskOutput", "x", "a.txt")
+    window = open_on(page)
+    window.expect("Failed to load resource")
+    tab = window.tab
+    tab.goto(page.origin + addresses.task(job.container, "t1"))
+    shutil.rmtree(job.place)
+    refresh(tab)
+    notice = tab.locator(".refreshing")
+    expect(notice).to_contain_text(job.container)
+    expect(notice).to_contain_text("it is tried again")
+    expect(tab.get_by_role("link", name="a.txt", exact=True)).to_be_visible()
+    window.context.clear_cookies()
+    refresh(tab)
+    expect(notice).to_contain_text("The server does not know this browser any more")
+
+
+def test_page_of_what_is_missing_becomes_that_of_what_has_come(
+    job: sync.JobOutputStorage, page: Page, open_on: Open
+) -> None:
+    """A page that says that there is nothing becomes by itself the page of what has come, with its scripts."""
+    window = open_on(page)
+    window.expect("Failed to load resource")
+    tab = window.tab
+    tab.goto(page.origin + addresses.task(job.container, "t1"))
+    expect(tab.get_by_text("Nothing is stored of task t1")).to_be_visible()
+    refresh(tab)
+    expect(tab.locator(".refreshing")).to_have_text("")
+    job.task("t1").save_text("TaskOutput", "x", "a.txt")
+    refresh(tab)
+    expect(tab.get_by_role("checkbox", name="Select all")).to_be_attached()
+
+
+def test_enter_on_an_empty_selection(job: sync.JobOutputStorage, page: Page, open_on: Open) -> None:
+    """Enter on a box that is not ticked downloads nothing, and says so."""
+    job.task("t1").save_text("TaskOutput", "x", "a.txt")
+    window = open_on(page)
+    window.expect("Failed to load resource.*400")
+    tab = window.tab
+    tab.goto(page.origin + addresses.task(job.container, "t1"))
+    tab.get_by_role("checkbox", name="Select a.txt").press("Enter")
+    expect(tab.get_by_role("alert")).to_contain_text("Nothing was selected")
+    tab.get_by_role("link", name="Back to t1").click()
+    expect(tab.get_by_role("link", name="a.txt", exact=True)).to_be_visible()

@@ -69,6 +69,18 @@ def test_no_content_runs(place: Place, desk: Desk, page: http.Page, open_on: Ope
     assert canary.asked == []
 
 
+def test_styles_of_an_svg_that_is_opened_directly(job: sync.JobOutputStorage, page: http.Page, open_on: Open) -> None:
+    """An SVG in full size looks like the one on its page: its own styles are its looks."""
+    square = "<rect width='9' height='9' style='stroke: #0000ff'/>"
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg'><style>rect {{ fill: #ff0000 }}</style>{square}</svg>"
+    job.task("t1").save_text("TaskOutput", svg, "a.svg")
+    tab = open_on(page).tab
+    tab.goto(page.origin + addresses.file(job.container, "t1/$TaskOutput/a.svg"))
+    tab.get_by_role("link", name="a.svg").last.click()
+    styles = tab.locator("rect").evaluate("it => [getComputedStyle(it).fill, getComputedStyle(it).stroke]")
+    assert styles == ["rgb(255, 0, 0)", "rgb(0, 0, 255)"]
+
+
 def test_no_document_asks_anybody(job: sync.JobOutputStorage, page: http.Page, open_on: Open, canary: Canary) -> None:
     """A PDF that is to send, load or open something when it is shown does not get to anybody."""
     actions = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch_outputs import JobOutputStorage, TaskOutputStorage
-from batch_outputs.browse.listing.entries import Entry, entries_of, may_change
+from batch_outputs.browse.listing.entries import SLOWLY, Entry, entries_of, may_change, refresh_after
 from batch_outputs.kinds import TaskOutputKind
 from batch_outputs.marks import LogMarks
 from batch_outputs.outputs import OutputFileReference
@@ -146,3 +146,14 @@ async def test_young_outputs_may_be_followed_by_more(task: TaskOutputStorage) ->
     """A list may change while its newest is young, also where that is an earlier attempt."""
     assert not may_change(await lines(task, listed(task, "a.txt")), NOW)
     assert may_change(await lines(task, listed(task, "a.txt"), listed(task, "b.txt", age=timedelta(minutes=9))), NOW)
+
+
+async def test_when_to_look_again(task: TaskOutputStorage) -> None:
+    """Soon where something is young, slowly where a log has no end, and never where all is whole or of the past."""
+    marks, former = LogMarks(attempt="b", log="l"), LogMarks(attempt="a", log="k")
+    whole = LogMarks(attempt="b", log="l", complete=True, length=5)
+    assert refresh_after(await lines(task, listed(task, "a.txt", age=timedelta(0))), NOW, 5) == 5
+    assert refresh_after(await lines(task, listed(task, "a.txt"), listed(task, "a.log", marks)), NOW, 5) == SLOWLY
+    past = await lines(task, listed(task, "a.attempt-1.log", former), listed(task, "a.log", whole))
+    assert past[0].attempts
+    assert refresh_after(past, NOW, 5) is None

@@ -83,6 +83,7 @@ def row_of(*outputs: OutputFileReference) -> TaskRow:
     row = TaskRow("t1")
     for output in outputs:
         row.add(output)
+    row.settle()
     return row
 
 
@@ -99,12 +100,26 @@ async def test_how_a_task_stands() -> None:
     assert (old.exit_code, old.is_growing(NOW)) == (0, False)
     unsaid = row_of(log("stdout.txt", finished(4), 3 * minute), log("solver.log", finished(None), 2 * minute))
     assert unsaid.exit_code == 4
-    running = row_of(log("stdout.attempt-1.txt", finished(9), minute), log("stdout.txt", open_end, minute))
+    running = row_of(log("stdout.attempt-1.txt", finished(9, log="k"), minute), log("stdout.txt", open_end, minute))
     assert (running.exit_code, running.is_growing(NOW), running.files) == (None, True, 2)
-    kept = row_of(log("stdout.attempt-1.txt", open_end, minute), log("stdout.txt", finished(0), minute))
+    former = LogMarks(attempt="b", log="k")
+    kept = row_of(log("stdout.attempt-1.txt", former, minute), log("stdout.txt", finished(0), minute))
     assert (kept.exit_code, kept.is_growing(NOW)) == (0, False)
     silent = row_of(log("stdout.txt", open_end))
     assert (silent.has_state, silent.is_growing(NOW)) == (True, False)
     part = LogMarks(attempt="a", log="l", part=2, reason="limit")
     parts = row_of(log("stdout.part-2.txt", part), log("stdout.txt", open_end))
     assert (parts.files, parts.size) == (1, 10)
+
+
+async def test_names_alone_make_no_attempt() -> None:
+    """A log that is only called like an earlier attempt, beside none that it is one of, says how the task stands."""
+    alone = row_of(log("stdout.attempt-1.txt", finished(7)))
+    assert alone.exit_code == 7
+    elsewhere = row_of(log("run.attempt-2.log", finished(7)), log("stdout.txt", finished(None)))
+    assert elsewhere.exit_code == 7
+    table = TaskTable()
+    for output in (log("stdout.attempt-1.txt", finished(9, log="k")), log("stdout.txt", finished(0))):
+        table.add(output)
+    table.settle()
+    assert table.rows["t1"].exit_code == 0

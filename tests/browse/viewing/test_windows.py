@@ -20,7 +20,7 @@ T = TypeVar("T")
 ALPHABET = st.sampled_from(["a", "\n", "\n", "é", "€", "😀", "\r", "\u0a0a", "\u0a00", "\u000a"])
 TEXTS = st.lists(st.tuples(ALPHABET, st.integers(1, 12))).map(lambda runs: "".join(c * n for c, n in runs))
 ENCODINGS = st.sampled_from([UTF_8, UTF_16_LE, UTF_16_BE])
-LONGEST = st.integers(4, 20).map(lambda half: 2 * half)
+LONGEST = st.integers(8, 20).map(lambda half: 2 * half)
 MOST_LINES = st.integers(1, 8)
 
 

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from batch_outputs.content_types import guess_content_type
+from batch_outputs.browse.log_marks import attempts_among, marks_of, without_mark
+from batch_outputs.browse.served_types import PICTURES, SVG, known_type
 from batch_outputs.errors import BlobNotFoundError, InvalidNameError
-from batch_outputs.marks import LogMarks
-from batch_outputs.names import beside
 from batch_outputs.output_state import OutputState, is_recent, state_of
 from batch_outputs.output_storage import OutputStorage
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.transfer import for_each
 
-_PICTURES = {
-    "image/png",
-    "image/jpeg",
-    "image/gif",
-    "image/webp",
-    "image/avif",
-    "image/bmp",
-    "image/svg+xml",
-    "image/x-icon",
-    "image/vnd.microsoft.icon",
-}
-_LARGEST_PICTURE = 25 * 1000 * 1000
+SLOWLY = 30
+"""Seconds after which a page looks again on which something may come, but hardly will soon."""
+_LARGEST_THUMBNAIL = 25 * 1000 * 1000
 """Bytes; a larger picture is not loaded just to be shown small."""
-_UNSAID = {"", "application/octet-stream", "binary/octet-stream"}
-_ATTEMPT = re.compile(r"\.(attempt-([0-9A-Za-z_-]+))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +67,7 @@ async def entries_of(
     }
     gone = await _joined([here[name] for name in in_parts if name in here])
     shown = [output for name, output in here.items() if name not in firsts and name not in gone]
-    below = _attempts({output.name: output for output in shown})
+    below = attempts_among({output.name: marks_of(output) for output in shown if output.is_log})
     attempts: dict[str, list[Entry]] = {}
     for name, (plain, which) in below.items():
         entry = _entry(here[name], now, in_parts=name in in_parts, attempt=which)
@@ -92,16 +79,18 @@ async def entries_of(
     ]
 
 
-def type_of(output: OutputFileReference) -> str:
-    """The content type, by the name where whoever stored it did not say."""
-    said = (output.content_type or "").partition(";")[0].strip().lower()
-    return guess_content_type(output.name) if said in _UNSAID else said
-
-
 def sums(entries: Iterable[Entry]) -> tuple[int, int]:
     """How many outputs these are, and their bytes."""
     each = [one for entry in entries for one in entry.with_attempts]
     return len(each), sum(one.size for one in each)
+
+
+def refresh_after(entries: Iterable[Entry], now: datetime, soon: int) -> int | None:
+    """Seconds after which a page with these looks again: `soon`, `SLOWLY` for a log without its end, None for never."""
+    shown = list(entries)
+    if may_change(shown, now):
+        return soon
+    return SLOWLY if any(one.state != "complete" for one in shown) else None
 
 
 def may_change(entries: Iterable[Entry], now: datetime) -> bool:
@@ -118,7 +107,7 @@ async def _firsts_of_parts(
     named: dict[str, str] = {}
     for name, output in here.items():
         if output.is_log and (output.part or 1) > 1:
-            first = _without_mark(name, f"part-{output.part}")
+            first = without_mark(name, f"part-{output.part}")
             if first is not None:
                 named[name] = first
     elsewhere: dict[str, OutputFileReference] = {}
@@ -130,7 +119,7 @@ async def _firsts_of_parts(
     return {
         name: known[first]
         for name, first in named.items()
-        if first in known and known[first].is_log and _marks(known[first]).log == _marks(here[name]).log
+        if first in known and known[first].is_log and marks_of(known[first]).log == marks_of(here[name]).log
     }
 
 
@@ -149,30 +138,8 @@ async def _joined(logs: Iterable[OutputFileReference]) -> set[str]:
 
 def _goes_on(output: OutputFileReference) -> bool:
     """Whether a first part says that it is not the last."""
-    marks = _marks(output)
+    marks = marks_of(output)
     return bool(output.is_log) and (marks.parts > 1 if marks.complete else marks.length is not None)
-
-
-def _attempts(shown: dict[str, OutputFileReference]) -> dict[str, tuple[str, str]]:
-    """Of those that are logs of other attempts: the name of the log they belong to, and which attempt it was."""
-    found: dict[str, tuple[str, str]] = {}
-    for name, output in shown.items():
-        if not output.is_log or _marks(output).attempt is None:
-            continue
-        for mark, which in _ATTEMPT.findall(name.rpartition("/")[2]):
-            plain = _without_mark(name, mark)
-            other = shown.get(plain) if plain is not None else None
-            if plain is not None and other is not None and other.is_log and _marks(other).log != _marks(output).log:
-                found[name] = plain, which
-    return {name: (plain, which) for name, (plain, which) in found.items() if plain not in found}
-
-
-def _without_mark(name: str, mark: str) -> str | None:
-    """The name that has this one beside it."""
-    folder, slash, last = name.rpartition("/")
-    before, dot, after = last.rpartition(f".{mark}")
-    plain = f"{folder}{slash}{before}{after}"
-    return plain if dot and before and beside(plain, mark) == name else None
 
 
 def _entry(
@@ -183,7 +150,7 @@ def _entry(
     attempts: Sequence[Entry] = (),
     attempt: str | None = None,
 ) -> Entry:
-    marks = _marks(output) if output.is_log else LogMarks()
+    marks = marks_of(output)
     state = state_of(output, now)
     remark = ""
     if attempt is not None and attempt.isdigit():
@@ -201,13 +168,9 @@ def _entry(
         output.last_modified,
         state,
         bool(output.is_log),
-        type_of(output) in _PICTURES and (output.size or 0) <= _LARGEST_PICTURE,
+        known_type(output.content_type, output.name) in {*PICTURES, SVG} and (output.size or 0) <= _LARGEST_THUMBNAIL,
         in_parts,
         marks.exit_code if output.complete else None,
         remark,
         tuple(sorted(attempts, key=lambda entry: (len(entry.name), entry.name))),
     )
-
-
-def _marks(output: OutputFileReference) -> LogMarks:
-    return LogMarks.from_metadata(output.metadata or {})

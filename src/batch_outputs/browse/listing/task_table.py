@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeAlias
 
+from batch_outputs.browse.log_marks import attempts_among, marks_of
 from batch_outputs.errors import BatchOutputsError
 from batch_outputs.marks import LogMarks
 from batch_outputs.output_state import GROWS_WITHIN
@@ -44,13 +45,24 @@ _ABANDONED = 120.0
 """Seconds after which a look that nobody waits for any more is given up."""
 _BREATH = 500
 """Outputs between two chances for others to be served."""
-_EARLIER = re.compile(r"\.(attempt-[0-9A-Za-z_-]+|part-\d+)(\.[^./]*)?$")
 _DIGITS = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """What a log says of itself, and when it was changed."""
+
+    marks: LogMarks
+    is_complete: bool
+    moment: float
 
 
 @dataclass(slots=True)
 class TaskRow:
-    """One task. Times are seconds since 1970; `growing_at` is the last change of a log without its end."""
+    """One task. Times are seconds since 1970; `growing_at` is the last change of a log without its end.
+
+    What its logs say counts once all of them are there, and `settle` is called.
+    """
 
     task_id: str
     files: int = 0
@@ -59,6 +71,7 @@ class TaskRow:
     growing_at: float = 0.0
     exit_code: int | None = None
     ended_at: float = 0.0
+    _logs: dict[str, dict[str, _Log]] = field(default_factory=dict)
 
     @property
     def last_modified(self) -> datetime:
@@ -70,6 +83,11 @@ class TaskRow:
         """Whether a log says how the task's program stands."""
         return bool(self.growing_at) or self.exit_code is not None
 
+    @property
+    def has_open_log(self) -> bool:
+        """Whether a log has no end, so that more of it may come."""
+        return bool(self.growing_at)
+
     def is_growing(self, now: datetime) -> bool:
         """Whether its program is likely to run."""
         return now - datetime.fromtimestamp(self.growing_at, UTC) < GROWS_WITHIN
@@ -80,14 +98,20 @@ class TaskRow:
         self.files += _is_one(output)
         self.size += output.size or 0
         self.changed = max(self.changed, moment)
-        if not output.is_log or _EARLIER.search(output.name):
-            return  # a log of an earlier attempt says nothing of how the task stands
-        if not output.complete:
-            self.growing_at = max(self.growing_at, moment)
-        elif moment >= self.ended_at:
-            exit_code = LogMarks.from_metadata(output.metadata or {}).exit_code
-            if exit_code is not None:
-                self.exit_code, self.ended_at = exit_code, moment
+        if output.is_log and output.part == 1:
+            log = _Log(marks_of(output), bool(output.complete), moment)
+            self._logs.setdefault(str(output.kind), {})[output.name] = log
+
+    def settle(self) -> None:
+        """See how the program stands by the logs that were counted in; one of another attempt says nothing of that."""
+        for logs in self._logs.values():
+            others = attempts_among({name: log.marks for name, log in logs.items()})
+            for log in (log for name, log in logs.items() if name not in others):
+                if not log.is_complete:
+                    self.growing_at = max(self.growing_at, log.moment)
+                elif log.marks.exit_code is not None and log.moment >= self.ended_at:
+                    self.exit_code, self.ended_at = log.marks.exit_code, log.moment
+        self._logs.clear()
 
 
 @dataclass(slots=True)
@@ -128,6 +152,7 @@ class TaskTable:
     error: str | None = None
     ended: float = 0.0
     asked: float = field(default_factory=time.monotonic)
+    _last: TaskRow | None = None
     _orders: dict[Order, list[TaskRow]] = field(default_factory=dict)
 
     @property
@@ -136,7 +161,7 @@ class TaskTable:
         return timedelta(seconds=time.monotonic() - self.ended)
 
     def add(self, output: OutputFileReference) -> None:
-        """Count an output in."""
+        """Count an output in; they come task by task."""
         self.looked_at += 1
         self.files += _is_one(output)
         self.size += output.size or 0
@@ -148,7 +173,16 @@ class TaskTable:
             row = self.rows.get(output.task_id)
             if row is None:
                 row = self.rows[output.task_id] = TaskRow(output.task_id)
+            if row is not self._last:
+                self.settle()
+                self._last = row
             row.add(output)
+
+    def settle(self) -> None:
+        """The last task has been counted, too."""
+        if self._last is not None:
+            self._last.settle()
+            self._last = None
 
     def ordered(self, order: Order, wanted: Callable[[str], bool] | None = None) -> list[TaskRow]:
         """The tasks in an order, perhaps only those whose id is wanted."""
@@ -275,6 +309,7 @@ async def _count(job: JobOutputStorage, table: TaskTable, goes_on: Callable[[Tas
             await asyncio.sleep(0)
         if not goes_on(table):
             return False
+    table.settle()
     return True
 
 

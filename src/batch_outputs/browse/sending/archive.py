@@ -17,10 +17,10 @@ from typing import TypeAlias
 
 from anyio import to_thread
 
+from batch_outputs.browse.iterating import begun, closing
 from batch_outputs.browse.sending.archive_names import ArchiveNames
-from batch_outputs.browse.sending.iterating import closing
-from batch_outputs.browse.sending.served_types import TEXT, served_type
-from batch_outputs.browse.sending.streaming import begun, verified
+from batch_outputs.browse.sending.streaming import verified
+from batch_outputs.browse.served_types import TEXT, served_type
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError
 from batch_outputs.log_parts import goes_on_with_log
 from batch_outputs.outputs import OutputFileReference
@@ -156,7 +156,7 @@ async def _content(output: OutputFileReference) -> _Pieces | None:
     try:
         if output.is_log is not False:
             await output.refresh()  # a listing does not know of a log's parts
-        if await goes_on_with_log(output):
+        if output.is_log and await goes_on_with_log(output):
             return None
         try:
             return await _begun(output)

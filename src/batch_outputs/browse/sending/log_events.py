@@ -6,11 +6,11 @@ begun-anew  another attempt has begun the log anew; what follows is of that, fro
 outage      {"sentence": …}: the storage does not answer; it goes on as soon as it does, with or without text
 recovery    the storage answers again
 gone        the log was deleted
+refused     {"sentence": …}: the storage refuses to show more of it
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,8 @@ from typing import Self
 
 import anyio
 
-from batch_outputs.browse.sending.iterating import closing
+from batch_outputs.browse.iterating import closing
+from batch_outputs.browse.log_marks import log_id, marks_of
 from batch_outputs.errors import (
     BlobChangedError,
     BlobNotFoundError,
@@ -27,7 +28,6 @@ from batch_outputs.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from batch_outputs.marks import LogMarks
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.terminal_text import TerminalFilter
 
@@ -60,13 +60,6 @@ class Point:
         return None if found is None else cls(int(found[1]), found[2] or "")
 
 
-def log_id(output: OutputFileReference) -> str:
-    """What tells a log that has been looked at from another of its name; nothing where it has no such mark."""
-    marks = LogMarks.from_metadata(output.metadata or {})
-    name = marks.log or marks.attempt
-    return "" if name is None else hashlib.sha256(name.encode()).hexdigest()[:16]
-
-
 class LogEvents:
     """The events of one log, from a point on."""
 
@@ -79,7 +72,7 @@ class LogEvents:
         self._woken = anyio.Event()
 
     async def tell(self) -> None:
-        """Send events until the log is complete or gone."""
+        """Send events until the log is complete, gone, or not to be read any more."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._tell_news)
             while not await self._follow():
@@ -101,14 +94,15 @@ class LogEvents:
                     for begin in range(0, len(piece), _MOST_AT_ONCE):
                         await self._tell_text(text.feed(piece[begin : begin + _MOST_AT_ONCE]), text.offset)
             await self._tell_text(text.feed(b"", last=True), text.offset)
-            exit_code = LogMarks.from_metadata(self._output.metadata or {}).exit_code
-            await self._tell("complete", {"exit_code": exit_code})
+            await self._tell("complete", {"exit_code": marks_of(self._output).exit_code})
         except BlobChangedError:
             return False
         except (BlobNotFoundError, ContainerNotFoundError):
             await self._tell("gone", {})
-        except StoreError as error:
+        except StoreUnavailableError as error:
             await self._tell("outage", {"sentence": str(error)})
+        except StoreError as error:
+            await self._tell("refused", {"sentence": str(error)})
         return True
 
     async def _is_same(self) -> bool:

@@ -74,24 +74,6 @@ async def while_client_stays(receive: Receive, work: Callable[[], Awaitable[None
         raise problem
 
 
-async def begun(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same pieces, of which the first is there: what is wrong from the outset can still be told on a page."""
-    try:
-        first = await anext(pieces, None)
-    except BaseException:
-        await pieces.aclose()
-        raise
-    return _from_first(first, pieces)
-
-
-async def _from_first(first: bytes | None, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    async with aclosing(pieces):
-        if first is not None:
-            yield first
-        async for piece in pieces:
-            yield piece
-
-
 async def verified(pieces: AsyncIterator[bytes], length: int) -> AsyncGenerator[bytes, None]:
     """Pieces of `length` bytes in all; the last is held back until there is an end of them.
 

@@ -259,8 +259,16 @@
   let again = 0;
   let pauseBeforeTry = 2000;
   let drawing = 0;
+  let sayingSoon = 0;
 
   const sizeFact = document.getElementById("size");
+  const changedFact = document.getElementById("changed");
+  const stateBadge = document.getElementById("state");
+  let known = Number(box.dataset.size);
+  let isPartial = box.dataset.partial !== undefined; // its end is not marked, and for long nothing has come
+  const moment = (text) => Date.parse(text.replace(" ", "T"));
+  // By the clock here, which may go otherwise than the server's.
+  let changed = Date.now() - moment(box.dataset.now) + moment(changedFact.title);
 
   // As the server says it.
   function saySize(bytes) {
@@ -274,6 +282,37 @@
     sizeFact.textContent = `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
     sizeFact.title = `${bytes.toLocaleString("en")} bytes`;
   }
+
+  // Also as the server says it.
+  function sayChanged() {
+    const seconds = Math.floor((Date.now() - changed) / 1000);
+    const units = [["h", 3600], ["min", 60], ["s", 5]];
+    const [unit, length] = units.find(([, least]) => seconds >= least) ?? ["", 0];
+    const count = unit === "s" ? seconds : Math.floor(seconds / length);
+    changedFact.textContent = unit ? `${count} ${unit} ago` : "just now";
+    changedFact.title = `${new Date(changed).toISOString().slice(0, 19).replace("T", " ")}Z`;
+  }
+
+  function grows() {
+    if (offset <= known) {
+      return; // it is the last line once more
+    }
+    known = offset;
+    changed = Date.now();
+    sayChanged();
+    if (isPartial) {
+      isPartial = false;
+      stateBadge.textContent = "still growing";
+      stateBadge.className = "badge live";
+      stateBadge.title = "The log's end is not marked yet, and it changed a short while ago.";
+    }
+  }
+
+  setInterval(() => {
+    if (changed && Date.now() - changed < 86400000 && !document.hidden) {
+      sayChanged();
+    }
+  }, 5000);
 
   const paused = () => pause.getAttribute("aria-pressed") === "true";
 
@@ -294,9 +333,19 @@
     if (paused()) {
       const many = `${waitingLines.toLocaleString("en")} new line${waitingLines === 1 ? "" : "s"}`;
       say(waitingLines ? `Paused; ${many} waiting.` : "Paused.", "paused");
+    } else if (isPartial) {
+      say("Its end is not marked; what still comes is shown.");
     } else {
       say("Following the log as it grows.");
     }
+  }
+
+  // Who listens to the page is not to hear of every line.
+  function sayStateSoon() {
+    sayingSoon ||= setTimeout(() => {
+      sayingSoon = 0;
+      sayState();
+    }, 1500);
   }
 
   function addLine() {
@@ -419,7 +468,7 @@
       waiting = waiting.slice(cut);
     }
     if (paused()) {
-      sayState();
+      sayStateSoon();
     } else {
       drawing ||= requestAnimationFrame(draw);
     }
@@ -435,6 +484,7 @@
 
   function end(sentence, kind) {
     ended = true;
+    clearTimeout(sayingSoon);
     close();
     if (paused() && waiting) {
       whenOver = kind === "done" ? sentence : "";
@@ -446,10 +496,9 @@
   }
 
   function complete(exitCode) {
-    const state = document.getElementById("state");
-    state.textContent = "complete";
-    state.className = "badge";
-    state.title = "The log was saved to its end.";
+    stateBadge.textContent = "complete";
+    stateBadge.className = "badge";
+    stateBadge.title = "The log was saved to its end.";
     if (typeof exitCode === "number") {
       const badge = document.getElementById("exit-code");
       badge.textContent = `exit code ${exitCode}`;
@@ -488,12 +537,16 @@
       offset = told.offset;
       saySize(offset);
       address.searchParams.set("log", told.log);
-      sayState();
+      grows();
+      if (!paused()) {
+        sayState();
+      }
       take(told.text);
     });
     source.addEventListener("complete", (event) => complete(JSON.parse(event.data).exit_code));
     source.addEventListener("begun-anew", beginAgain);
     source.addEventListener("gone", () => end("The log was deleted.", "trouble"));
+    source.addEventListener("refused", (event) => end(JSON.parse(event.data).sentence, "trouble"));
     source.addEventListener("outage", (event) => {
       say(`${JSON.parse(event.data).sentence} This goes on as soon as it can.`, "trouble");
     });
@@ -501,10 +554,29 @@
     source.addEventListener("error", () => {
       say("The connection is lost; it is tried again.", "trouble");
       if (source && source.readyState === EventSource.CLOSED) {
-        again = setTimeout(open, pauseBeforeTry);
-        pauseBeforeTry = Math.min(2 * pauseBeforeTry, 30000);
+        close();
+        seeWhy();
       }
     });
+  }
+
+  // What was answered in place of events is not told to who listens to them.
+  async function seeWhy() {
+    let why = "";
+    try {
+      why = (await fetch(address, { method: "HEAD" })).headers.get("X-Batch-Outputs");
+    } catch {
+      // the server is away
+    }
+    if (ended || source) {
+      return;
+    }
+    if (why === "token") {
+      end("The server does not know this browser any more; open the address that batch-outputs browse has printed.", "trouble");
+    } else {
+      again = setTimeout(open, pauseBeforeTry);
+      pauseBeforeTry = Math.min(2 * pauseBeforeTry, 30000);
+    }
   }
 
   pause.addEventListener("click", () => {

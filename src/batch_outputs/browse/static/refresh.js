@@ -42,17 +42,24 @@
     asking = true;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
-      if (answer.status === 403) {
+      if (answer.headers.get("X-Batch-Outputs") === "token") {
         delete main.dataset.refresh;
         say("The server does not know this browser any more; open the address that batch-outputs browse has printed.");
         return;
       }
-      if (!answer.ok) {
-        throw new Error(String(answer.status));
-      }
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
       if (!fresh) {
         throw new Error("no page");
+      }
+      const isFailed = main.dataset.failed !== undefined;
+      if (fresh.dataset.failed !== undefined && !isFailed) {
+        failures += 1;
+        say(`${fresh.querySelector("[role=alert]").textContent} This page is as it was, and it is tried again.`);
+        return;
+      }
+      if (fresh.dataset.failed === undefined && isFailed) {
+        location.reload(); // it is a page of another sort, with scripts of its own
+        return;
       }
       update(main, fresh);
       failures = 0;

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from batch_outputs.browse.log_marks import marks_of
 from batch_outputs.browse.viewing.family import Family
-from batch_outputs.marks import LogMarks, Reason
+from batch_outputs.marks import Reason
 from batch_outputs.output_state import OutputState
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.wording import age_text, counted, printable, size_text, time_text
@@ -34,11 +35,12 @@ _EXPLAINED: Mapping[OutputState, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A term, what is to be said, and perhaps the same more exactly."""
+    """A term, what is to be said, and perhaps the same more exactly; `id` is for a script that keeps it up to date."""
 
     term: str
     text: str
     exact: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,20 @@ def state_in_words(output: OutputFileReference, state: OutputState) -> State | N
     """How far a log has come; None for a file, which is always whole."""
     if not output.is_log:
         return None
-    marks = _marks(output)
+    marks = marks_of(output)
     return State(state, _STATES[state], _EXPLAINED[state], marks.exit_code if output.complete else None)
 
 
 def facts_of(output: OutputFileReference, content_type: str, now: datetime) -> list[Fact]:
     """What is to be said of an output that has been looked at."""
     facts = [
-        Fact("Size", size_text(output.size), counted(output.size or 0, "byte")),
+        Fact("Size", size_text(output.size), counted(output.size or 0, "byte"), "size"),
         Fact("Type", printable(content_type)),
-        Fact("Changed", age_text(output.last_modified, now), time_text(output.last_modified)),
+        Fact("Changed", age_text(output.last_modified, now), time_text(output.last_modified), "changed"),
     ]
     if not output.is_log:
         return facts
-    marks = _marks(output)
+    marks = marks_of(output)
     if marks.started:
         begun = _moment(marks.started)
         facts.append(Fact("Begun", age_text(begun, now), time_text(begun)) if begun else _plain("Begun", marks.started))
@@ -105,7 +107,3 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo is not None else None
-
-
-def _marks(output: OutputFileReference) -> LogMarks:
-    return LogMarks.from_metadata(output.metadata or {})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from batch_outputs.browse.listing.entries import Entry, entries_of
+from batch_outputs.browse.log_marks import marks_of, plain_name, without_mark
 from batch_outputs.errors import AccessDeniedError, BlobNotFoundError
-from batch_outputs.marks import LogMarks, Reason
+from batch_outputs.marks import Reason
 from batch_outputs.names import beside
 from batch_outputs.output_storage import OutputStorage
 from batch_outputs.outputs import OutputFileReference
@@ -19,7 +19,6 @@ _LISTED = 500
 """Outputs of the kind that are looked at; where there are more, what belongs to a log is asked for by name."""
 _ATTEMPTS_ASKED = 4
 _PARTS_ASKED = 8
-_MARK = re.compile(r"\.(?:part-[0-9]+|attempt-[0-9A-Za-z_-]+)(?=\.[^./]*$|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ async def family_of(storage: OutputStorage, output: OutputFileReference, now: da
 
 async def _named_alike(storage: OutputStorage, output: OutputFileReference) -> list[OutputFileReference]:
     """What may belong to a log by its name, of what there is."""
-    plain = _MARK.sub("", output.name)
+    plain = plain_name(output.name)
     marks = [f"attempt-{n + 1}" for n in range(_ATTEMPTS_ASKED)] + [f"part-{n + 2}" for n in range(_PARTS_ASKED)]
     names = dict.fromkeys([plain, output.name, *(beside(plain, mark) for mark in marks)])
     asked = [storage.get_output(output.kind, name) for name in names]
@@ -101,25 +100,16 @@ async def _named_alike(storage: OutputStorage, output: OutputFileReference) -> l
 
 
 def _parts_of(output: OutputFileReference, outputs: Sequence[OutputFileReference]) -> tuple[Part, ...]:
-    log = _marks(output).log
+    log = marks_of(output).log
     if not output.is_log or log is None or output.part != 1:
         return ()
     found = []
     for one in outputs:
-        marks = _marks(one)
+        marks = marks_of(one)
         if one.is_log and marks.log == log and marks.part > 1 and one.name == beside(output.name, f"part-{marks.part}"):
             found.append(Part(marks.part, one.blob_name, one.size or 0, marks.reason))
     return tuple(sorted(found, key=lambda part: part.number))
 
 
 def _first_of(output: OutputFileReference) -> str | None:
-    if (output.part or 1) == 1:
-        return None
-    mark = f".part-{output.part}"
-    before, found, behind = output.name.rpartition(mark)
-    first = before + behind
-    return first if found and before and beside(first, mark[1:]) == output.name else None
-
-
-def _marks(output: OutputFileReference) -> LogMarks:
-    return LogMarks.from_metadata(output.metadata or {})
+    return None if (output.part or 1) == 1 else without_mark(output.name, f"part-{output.part}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from batch_outputs.browse.sending.served_types import PDF, PICTURES, PLAYED, SVG, TEXT, known_type, served_type
+from batch_outputs.browse.served_types import PDF, PICTURES, PLAYED, SVG, TEXT, known_type, served_type
 from batch_outputs.browse.viewing.encodings import UTF_8, encoding_of
 from batch_outputs.wording import size_text
 

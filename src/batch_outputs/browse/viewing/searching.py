@@ -14,7 +14,7 @@ from typing import Self
 
 from anyio import to_thread
 
-from batch_outputs.browse.sending.iterating import closing
+from batch_outputs.browse.iterating import closing
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.terminal_text import TerminalFilter
 

@@ -8,14 +8,14 @@ from starlette.types import Receive, Scope, Send
 
 from batch_outputs.browse.sending.log_events import BEGINNING, LogEvents, Point
 from batch_outputs.browse.sending.streaming import while_client_stays
-from batch_outputs.browse.site import job_of, output_in
+from batch_outputs.browse.site import output_of
 from batch_outputs.outputs import OutputFileReference
 
 
 async def send(request: Request) -> Response:
     """Follow a log from where the browser has it, if it asks again, or else from the `offset` in the address."""
     query = request.query_params
-    output = output_in(await job_of(request), query.get("name", ""))
+    output = output_of(request)
     begin = Point.parse(request.headers.get("last-event-id", ""))
     if begin is None:
         begin = Point.parse(f"{query.get('offset', '')}.{query.get('log', '')}") or Point()

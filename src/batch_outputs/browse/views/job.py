@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from batch_outputs import wording
 from batch_outputs.browse import addresses
-from batch_outputs.browse.listing.entries import may_change
+from batch_outputs.browse.listing.entries import SLOWLY, Entry, refresh_after
 from batch_outputs.browse.listing.paging import Pager, numbered, page_number
 from batch_outputs.browse.listing.sections import SHOWN as OUTPUTS_SHOWN
 from batch_outputs.browse.listing.sections import place_of, sections_of, title_of
@@ -25,11 +25,15 @@ from batch_outputs.storage import JobOutputStorage
 SHOWN = 100
 """Tasks on one page."""
 _REFRESH = 5
+"""Seconds after which the page looks again while something comes."""
 _REFRESH_WHILE_COUNTING = 2
+"""Seconds after which it says again how far a count has come."""
 _SCANNED_AT_ONCE = 5000
+"""Ids of one listing in a search."""
 _SCANNED = 50_000
-"""Ids that one search looks at, and seconds that it takes; then it says how far it has come."""
+"""Ids that one search looks at; then it says how far it has come."""
 _SCANNED_FOR = 2.0
+"""Seconds that one search takes."""
 _FURTHER = "skip="
 """Before a number of tasks, where a page begins that no listing has said the beginning of."""
 
@@ -84,6 +88,7 @@ class Tasks:
     """The tasks on the page: ids, what is known of each, and the ways to others.
 
     `searched` says how far a search has come that is not through, and `go_on` is the address that goes on.
+    `capitals_count` says that the search told capitals from small letters.
     """
 
     ids: tuple[str, ...]
@@ -92,12 +97,13 @@ class Tasks:
     found: int | None = None
     searched: str = ""
     go_on: str | None = None
+    capitals_count: bool = False
 
 
 async def show(request: Request) -> Response:
     """A job."""
     site = site_of(request)
-    job = await job_of(request)
+    job = job_of(request)
     asked = Asked.by(request)
     now = datetime.now(UTC)
     own = await sections_of(job, now)
@@ -113,12 +119,12 @@ async def show(request: Request) -> Response:
     elif asked.sort == "id":
         tasks = await _of_listing(request, job, asked, beginning, table)
     is_counting = table is not None and not (table.is_done or table.has_too_many or table.error)
-    changes = may_change(own.entries, now) or (tasks is not None and is_recent(last_change(tasks.rows.values()), now))
+    is_empty = tasks is not None and not tasks.ids and not asked.q and asked.after is None
     return site.page(
         "job.html",
         title=wording.printable(await site.jobs.name(job.container)),
         crumbs=await crumbs_to(site, job.container),
-        refresh=_REFRESH_WHILE_COUNTING if is_counting else _REFRESH if changes else None,
+        refresh=_REFRESH_WHILE_COUNTING if is_counting else _refresh(own.entries, tasks, now, is_empty=is_empty),
         wording=wording,
         now=now,
         container=job.container,
@@ -139,8 +145,18 @@ async def show(request: Request) -> Response:
             ("size", "Size"),
             ("files", "Files"),
         ],
-        is_empty=tasks is not None and not tasks.ids and not asked.q and asked.after is None,
+        is_empty=is_empty,
     )
+
+
+def _refresh(own: list[Entry], tasks: Tasks | None, now: datetime, *, is_empty: bool) -> int | None:
+    """Seconds after which the page looks again."""
+    rows = [] if tasks is None else tasks.rows.values()
+    if is_recent(last_change(rows), now):
+        return _REFRESH
+    of_own = refresh_after(own, now, _REFRESH)
+    is_open = is_empty or any(row.has_open_log for row in rows)
+    return SLOWLY if of_own is None and is_open else of_own
 
 
 def _of_table(job: JobOutputStorage, asked: Asked, table: TaskTable) -> Tasks:
@@ -175,7 +191,8 @@ async def _of_listing(
     else:
         ids, following = await _listed(job, asked.q, after)
     pager = site_of(request).trail.pager(f"{job.container} {asked.q}", after, following, len(ids), address)
-    return Tasks(ids, {task_id: rows[task_id] for task_id in ids if task_id in rows}, pager)
+    known = {task_id: rows[task_id] for task_id in ids if task_id in rows}
+    return Tasks(ids, known, pager, capitals_count=bool(asked.q))
 
 
 async def _listed(job: JobOutputStorage, prefix: str, after: str | None) -> tuple[tuple[str, ...], str | None]:

@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from batch_outputs import wording
 from batch_outputs.browse import addresses
+from batch_outputs.browse.listing.entries import SLOWLY
 from batch_outputs.browse.listing.paging import numbered, page_number
 from batch_outputs.browse.site import site_of
 
@@ -33,7 +34,7 @@ async def show(request: Request) -> Response:
         "jobs.html",
         title="Jobs",
         crumbs=[("Jobs", None)],
-        refresh=None if everything else _REFRESH,
+        refresh=SLOWLY if everything else _REFRESH,
         wording=wording,
         now=datetime.now(UTC),
         jobs=found[(number - 1) * SHOWN : number * SHOWN],

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from batch_outputs import wording
 from batch_outputs.browse import addresses
-from batch_outputs.browse.listing.entries import entries_of, may_change
+from batch_outputs.browse.listing.entries import entries_of, refresh_after
 from batch_outputs.browse.listing.sections import SHOWN, is_gallery, title_of
 from batch_outputs.browse.shared import crumbs_to, nothing
 from batch_outputs.browse.site import job_of, site_of
@@ -23,7 +23,7 @@ _MOST_EMPTY = 20
 async def show(request: Request) -> Response:
     """One page of the outputs of a kind."""
     site = site_of(request)
-    job = await job_of(request)
+    job = job_of(request)
     query = request.query_params
     kind, task_id, after = query.get("kind", ""), query.get("task"), query.get("after") or None
     storage: OutputStorage = job if task_id is None else job.task(task_id)
@@ -53,7 +53,7 @@ async def show(request: Request) -> Response:
         "kind.html",
         title=wording.printable(f"{title_of(kind)} of {owner}"),
         crumbs=await crumbs_to(site, job.container, task_id, title_of(kind)),
-        refresh=_REFRESH if may_change(entries, now) else None,
+        refresh=refresh_after(entries, now, _REFRESH),
         wording=wording,
         now=now,
         container=job.container,

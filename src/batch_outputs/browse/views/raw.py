@@ -6,38 +6,36 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from batch_outputs.browse import headers
+from batch_outputs.browse.iterating import begun
 from batch_outputs.browse.sending.file_names import attachment, inline
 from batch_outputs.browse.sending.ranges import UnsatisfiableError, entity_tag, is_unchanged, wanted_range
-from batch_outputs.browse.sending.served_types import served_type
-from batch_outputs.browse.sending.streaming import Streamed, begun, verified
-from batch_outputs.browse.site import job_of, output_in
+from batch_outputs.browse.sending.streaming import Streamed, verified
+from batch_outputs.browse.served_types import SVG, served_type
+from batch_outputs.browse.site import output_of
 from batch_outputs.outputs import OutputFileReference
 
 
 async def send(request: Request) -> Response:
     """The content, as a type that does no harm."""
-    output = await _output(request)
+    output = await output_of(request).refresh()
     return await _send(request, output, inline(output.name))
 
 
 async def send_to_keep(request: Request) -> Response:
     """The content, to be kept under the output's name."""
-    output = await _output(request)
+    output = await output_of(request).refresh()
     return await _send(request, output, attachment(output.name))
-
-
-async def _output(request: Request) -> OutputFileReference:
-    return await output_in(await job_of(request), request.query_params.get("name", "")).refresh()
 
 
 async def _send(request: Request, output: OutputFileReference, disposition: str) -> Response:
     size, tag = output.size or 0, entity_tag(output.etag or "")
+    type_ = served_type(output.content_type, output.name)
     common = {
-        **headers.BLOB,
+        **(headers.SVG if type_ == SVG else headers.BLOB),
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "Content-Disposition": disposition,
-        "Content-Type": served_type(output.content_type, output.name),
+        "Content-Type": type_,
         "ETag": tag,
     }
     if is_unchanged(request.headers.get("if-none-match"), tag):

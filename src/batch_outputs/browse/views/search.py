@@ -12,12 +12,11 @@ from batch_outputs import wording
 from batch_outputs.browse import addresses
 from batch_outputs.browse.listing.sections import title_of
 from batch_outputs.browse.shared import crumbs_to
-from batch_outputs.browse.site import job_of, site_of
+from batch_outputs.browse.site import blob_name_in, job_of, output_in, site_of
 from batch_outputs.browse.viewing.contents import Content
 from batch_outputs.browse.viewing.encodings import UTF_8
 from batch_outputs.browse.viewing.searching import LONGEST_NEEDLE, Match, Position, Search
 from batch_outputs.browse.viewing.windows import WINDOW
-from batch_outputs.browse.views.file import blob_name_in
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.storage import JobOutputStorage
 from batch_outputs.wording import printable
@@ -41,20 +40,19 @@ class Found:
 
 async def show(request: Request) -> Response:
     """Search the output that is named in the address, from where an earlier page ended."""
-    site, job, asked = site_of(request), await job_of(request), request.query_params
-    output = job.output_at(blob_name_in(asked))
-    await output.refresh()
+    site, job, asked = site_of(request), job_of(request), request.query_params
+    output = await output_in(job, blob_name_in(request)).refresh()
     needle = asked.get("q", "")
     begin = Position.parse(asked.get("from", ""))
     remark, search, found = "", None, list[Found]()
     if "\n" in needle or len(needle) > LONGEST_NEEDLE:
         remark = f"Only one line of up to {LONGEST_NEEDLE:,} characters can be looked for."
+    elif needle and (await Content.of(output)).encoding is not UTF_8:
+        remark = "The file is in UTF-16, in which nothing is found; download it to search it."
     elif needle:
         search = Search(output, needle, begin, limit=_MOST, seconds=_SECONDS)
         async with aclosing(search.matches()) as matches:
             found = [_found(job.container, output, needle, match) async for match in matches]
-        if (await Content.of(output)).encoding is not UTF_8:
-            remark = "The file is in UTF-16, in which nothing is found; download it to search it."
     crumbs = await crumbs_to(site, job.container, output.task_id, title_of(output.kind), output.name, "Search")
     crumbs[-3] = (crumbs[-3][0], addresses.kind(job.container, output.task_id, output.kind))
     crumbs[-2] = (crumbs[-2][0], addresses.file(job.container, output.blob_name))

@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from batch_outputs import wording
 from batch_outputs.browse import addresses
-from batch_outputs.browse.listing.entries import Entry, may_change
+from batch_outputs.browse.listing.entries import Entry, refresh_after
 from batch_outputs.browse.listing.sections import SHOWN, sections_of, title_of
 from batch_outputs.browse.shared import crumbs_to, nothing
-from batch_outputs.browse.site import job_of, site_of
+from batch_outputs.browse.site import in_sentence, job_of, site_of
 
 _REFRESH = 5
 
@@ -20,14 +20,14 @@ _REFRESH = 5
 async def show(request: Request) -> Response:
     """What is stored of a task."""
     site = site_of(request)
-    job = await job_of(request)
+    job = job_of(request)
     task = job.task(request.query_params.get("id", ""))
     now = datetime.now(UTC)
     sections = await sections_of(task, now)
     if not sections.shown:
         return nothing(
             site,
-            f"Nothing is stored of task {wording.printable(task.task_id)} in {job.place}; "
+            f"Nothing is stored of task {in_sentence(task.task_id)} in {job.place}; "
             "check its id (capitals count), or wait until its first output is saved.",
             await crumbs_to(site, job.container, task.task_id),
         )
@@ -36,7 +36,7 @@ async def show(request: Request) -> Response:
         "task.html",
         title=wording.printable(task.task_id),
         crumbs=await crumbs_to(site, job.container, task.task_id),
-        refresh=_REFRESH if may_change(entries, now) else None,
+        refresh=refresh_after(entries, now, _REFRESH),
         wording=wording,
         now=now,
         container=job.container,
