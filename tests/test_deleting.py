@@ -11,13 +11,15 @@ import anyio
 import pytest
 
 from batch_outputs import JobOutputStorage, OutputFileReference
-from batch_outputs.clearing import MOST_FAILURES, Cleared, Clearing
-from batch_outputs.deleting import first_of
+from batch_outputs.clearing import Cleared, Clearing
 from batch_outputs.errors import AccessDeniedError, BlobNotFoundError, StoreError
+from batch_outputs.failures import MOST_FAILURES
+from batch_outputs.log_parts import first_of
 from batch_outputs.selection import Wanted
 from batch_outputs.settings import container_target
 from batch_outputs.stores import open_store
 from batch_outputs.stores.base import BlobProperties, Store
+from batch_outputs.transfer import for_each
 from support import faults
 from support.azurite import Container
 from support.fault_proxy import FaultProxy
@@ -178,8 +180,7 @@ class TestMany:
     async def test_many(self, job: JobOutputStorage, store: Store, tmp_path: Path) -> None:
         """Several batches go in one call, each log counted once, whatever else stands beside."""
         await write_log(store, tmp_path / "log.txt")
-        for number in range(600):
-            await store.put(f"t{number % 7}/$TaskOutput/{number}", b"xx")
+        await for_each(range(600), lambda number: store.put(f"t{number % 7}/$TaskOutput/{number}", b"xx"))
         await store.put("somebody's", b"")
         looked = Cleared()
         seen = [output async for output in Clearing(job, Wanted()).look(looked)]
@@ -229,8 +230,7 @@ class TestMany:
 
     async def test_a_right_that_is_missing(self, container: Container) -> None:
         """Without the right to delete, nothing goes, the work ends with the first batch, and it is one error."""
-        for number in range(300):
-            container.client.upload_blob(f"t1/$TaskOutput/{number}", b"")
+        await put_many(container, 300)
         async with JobOutputStorage.from_container_url(container.sas_url("rl")) as job:
             cleared = await clear(job, Wanted())
         assert cleared.files == 0
@@ -239,14 +239,20 @@ class TestMany:
 
     async def test_too_much_fails(self, container: Container, fault_proxy: FaultProxy) -> None:
         """After a hundred failures the rest is left."""
-        for number in range(300):
-            container.client.upload_blob(f"t1/$TaskOutput/{number}", b"")
+        await put_many(container, 300)
         fault = fault_proxy.fault(faults.answer_before(409), on="delete", times=None)
         async with JobOutputStorage.from_container_url(fault_proxy.through(container.sas_url())) as job:
             cleared = await clear(job, Wanted())
         assert fault.fired
         assert MOST_FAILURES <= len(cleared.failures) < 300
         assert len(cleared.failures_to_tell) == MOST_FAILURES
+
+
+async def put_many(container: Container, number: int) -> None:
+    """Store so many empty files."""
+    store = open_store(container.location())
+    await for_each(range(number), lambda n: store.put(f"t1/$TaskOutput/{n}", b""))
+    await store.aclose()
 
 
 async def clear(job: JobOutputStorage, wanted: Wanted, *, growing: bool = False) -> Cleared:

@@ -642,5 +642,22 @@ async def test_a_full_disk_is_said(either: TaskOutputStorage, tmp_path: Path) ->
     (tmp_path / "file").touch()
     with pytest.raises(TargetError, match=r"file/a cannot be written|file\\a cannot be written"):
         await output.fetch(tmp_path / "file" / "a")
-    with pytest.raises(TargetError, match="is a folder"):
+    with pytest.raises(TargetError, match="there is a folder of that name"):
         await output.fetch(tmp_path)
+    with pytest.raises(TargetError, match="name the file to write in it"):
+        await output.fetch(os.path.join(tmp_path, ""))
+
+
+async def test_over_the_stored_file_itself(tmp_path: Path) -> None:
+    """Where outputs are files in a folder, an output is not written over itself, by whatever way it is named."""
+    folder = tmp_path / "store" / "job-x"
+    async with TaskOutputStorage.from_container_url(folder.as_uri(), "t1") as task:
+        await task._container.create()
+        output = await task.save_bytes("TaskOutput", b"x", "Con.%", metadata={"kept": "yes"})
+        [own] = (folder / "t1" / "$TaskOutput").iterdir()
+        for path in (own, folder / "t1" / ".." / "t1" / "$TaskOutput" / own.name):
+            for get in (output.fetch, output.download):
+                with pytest.raises(TargetError, match="is the file in which t1/"):
+                    await get(path)
+        assert (await output.refresh()).metadata == {"kept": "yes"}
+        assert (await output.fetch(own.with_name("another"))).size == 1

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from batch_outputs import JobOutputKind, TaskOutputKind, job_container_name
@@ -16,6 +17,8 @@ from batch_outputs.names import (
     beside,
     check_blob_name,
     check_task_id,
+    file_group_container_name,
+    is_of_earlier_attempt,
     name_from_source,
     output_name,
     output_prefix,
@@ -76,6 +79,51 @@ class TestContainerNames:
         with pytest.raises(InvalidNameError, match="not a job id") as refused:
             job_container_name(job_id)
         assert refused.value.name == job_id
+
+
+class TestFileGroupContainerName:
+    @pytest.mark.parametrize(
+        ("group", "container"),
+        [
+            ("data", "fgrp-data"),
+            ("Data", "fgrp-data"),
+            ("7", "fgrp-7"),
+            ("a-b", "fgrp-a-b"),
+            ("data__test--", "fgrp-data-test-6640b0b7acfec6867ab146c9cf185206b5f0bdcb"),
+            ("DATA__test--", "fgrp-data-test-6640b0b7acfec6867ab146c9cf185206b5f0bdcb"),
+            ("a" * 58, "fgrp-" + "a" * 58),
+            ("a" * 59, "fgrp-" + "a" * 15 + "-dbc8b8f59ff85a2b1448ed873484b14bf0507246"),
+        ],
+    )
+    def test_follows_the_rule(self, group: str, container: str) -> None:
+        """A group gives the container that the Azure CLI's extension and job templates mean."""
+        assert file_group_container_name(group) == container
+
+    @given(st.from_regex(r"[A-Za-z0-9_-]{1,70}", fullmatch=True))
+    @settings(deadline=None)
+    def test_is_a_container_name_or_refused(self, group: str) -> None:
+        """The name is one that the service takes, the same in any case, and leads to itself when used as a group."""
+        container = None
+        with suppress(InvalidNameError):
+            container = file_group_container_name(group)
+        assume(container is not None)
+        assert container
+        assert CONTAINER_NAME.fullmatch(container)
+        assert container == file_group_container_name(group.upper())
+        assert container == file_group_container_name(container.removeprefix("fgrp-"))
+
+    @pytest.mark.parametrize("group", ["", "a b", "a/b", "ä", "a\n", "a.b", "$a", "_a", "-a", "---"])
+    def test_refuses_what_is_no_group(self, group: str) -> None:
+        """What the rule makes no name of is refused by name."""
+        with pytest.raises(InvalidNameError, match="cannot be a file group") as refused:
+            file_group_container_name(group)
+        assert refused.value.name == group
+
+    @pytest.mark.parametrize("group", ["a" * 14 + "_" + "b" * 30, "A" * 14 + "-" + "b" * 44])
+    def test_refuses_what_would_be_no_container(self, group: str) -> None:
+        """Where the rule itself leads to two hyphens side by side, the sentence says which container that would be."""
+        with pytest.raises(InvalidNameError, match=r"fgrp-aaaaaaaaaaaaaa--[0-9a-f]{40}, and no container"):
+            file_group_container_name(group)
 
 
 class TestBlobNames:
@@ -164,6 +212,22 @@ class TestBlobNames:
     def test_marks_keep_the_extension(self, name: str, marked: str) -> None:
         """A mark stands before the extension, by which viewers choose how to show a file."""
         assert beside(name, "attempt-1") == marked
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("stdout.attempt-1.txt", True),
+        ("a/log.attempt-f00d", True),
+        ("stdout.txt", False),
+        ("attempt-1.txt", False),
+        ("a.attempt-/b", False),
+    ],
+)
+def test_logs_of_earlier_attempts(name: str, is_one: bool) -> None:
+    """A log that was kept aside is known by its name."""
+    assert is_of_earlier_attempt(name) == is_one
+    assert is_of_earlier_attempt(beside(name, "attempt-2"))
 
 
 class TestOutputNames:

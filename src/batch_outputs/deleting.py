@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from batch_outputs.errors import BlobNotFoundError
+from batch_outputs.log_parts import find_part
 from batch_outputs.marks import LogMarks
-from batch_outputs.names import beside
 from batch_outputs.stored import Stored, look_up
 from batch_outputs.stores.base import BlobProperties, Store
 
@@ -47,34 +47,14 @@ async def delete_stored(store: Store, stored: Stored, *, unchanged: bool = False
     await _delete_backwards(store, others)
 
 
-def first_of(part: BlobProperties) -> str | None:
-    """The name of the log that a blob is a later part of, by its own word and its name; None if it is none."""
-    marks = LogMarks.from_metadata(part.metadata)
-    if part.blob_type != "append" or marks.log is None or marks.part == 1:
-        return None
-    mark = f".part-{marks.part}"
-    stem, _, extension = part.name.rpartition(".")
-    for first in (f"{stem.removesuffix(mark)}.{extension}", part.name.removesuffix(mark)):
-        if beside(first, mark[1:]) == part.name:
-            return first
-    return None
-
-
 async def _parts_left(store: Store, blob_name: str) -> list[BlobProperties]:
     """The later parts of a log whose first part is gone: those of one log, from the second on."""
     left: list[BlobProperties] = []
     log = None
-    while True:
-        number = len(left) + 2
-        try:
-            found = await store.properties(beside(blob_name, f"part-{number}"))
-        except BlobNotFoundError:
-            return left
-        marks = LogMarks.from_metadata(found.metadata)
-        if found.blob_type != "append" or marks.log is None or marks.part != number or log not in (None, marks.log):
-            return left
-        log = marks.log
+    while (found := await find_part(store.properties, blob_name, len(left) + 2, log)) is not None:
+        log = LogMarks.from_metadata(found.metadata).log
         left.append(found)
+    return left
 
 
 async def _delete_backwards(store: Store, parts: list[BlobProperties]) -> None:

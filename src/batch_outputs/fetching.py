@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -17,8 +18,9 @@ from anyio import to_thread
 
 from batch_outputs.checksums import Checked, Checksums, DamagedError
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreError, StoreUnavailableError, TargetError
+from batch_outputs.location import DirectoryAccount
 from batch_outputs.part_file import PartFile, discard_part
-from batch_outputs.stored import Stored, look_up, read, with_parts
+from batch_outputs.stored import Stored, check_is_still, look_up, read, with_parts
 from batch_outputs.stores.base import Store
 from batch_outputs.transfer import while_it_changes
 
@@ -172,7 +174,7 @@ class _Fetch:
                 blob=name,
             )
         if self._stored.is_log and checked == "length":
-            await self._check_writer(name)
+            await check_is_still(self._store, self._stored)
         return checked
 
     async def _write(self, part: PartFile, checksums: Checksums) -> None:
@@ -209,14 +211,6 @@ class _Fetch:
             await to_thread.run_sync(part.sync)
         self._tell(part.size)
 
-    async def _check_writer(self, name: str) -> None:
-        # Each append to a log changes its ETag and leaves what was there; so its writer's id is compared instead.
-        now = await look_up(self._store, name)
-        if now.writer != self._stored.writer or now.size < self._stored.size:
-            raise BlobChangedError(
-                f"{name} was replaced while it was read; try again.", place=self._store.location.place, blob=name
-            )
-
     def _tell(self, size: int) -> None:
         if size != self._told:
             self._on_bytes(size - self._told)
@@ -225,18 +219,40 @@ class _Fetch:
     def _begin(self) -> PartFile | None:
         """The file to write to; None if there is nothing to do."""
         folder, name = os.path.split(self._path)
-        if not name or os.path.isdir(self._path):
+        if not name:
             raise TargetError(f"{self._path} is a folder; name the file to write in it.", path=self._path)
+        if os.path.isdir(self._path):
+            raise TargetError(
+                f"{self._path} cannot be written: there is a folder of that name; move it away.", path=self._path
+            )
+        self._check_not_stored_there()
         if self._lasting and self._is_unchanged():
             return None
         if folder:
-            os.makedirs(folder, exist_ok=True)
+            _make_folder(folder, self._path)
         resumable = self._lasting and self._stored.size >= _WORTH_RESUMING
         source = f"{self._store.location.blob_url(self._stored.first.name)}\n{self._version()}\n"
         part = PartFile(self._path, source if resumable else None, alone=not self._lasting)
         if part.size > self._stored.size:
             part.start_over()
         return part
+
+    def _check_not_stored_there(self) -> None:
+        """The file of a folder's own blob would lose what it is known by, such as its metadata."""
+        account = self._store.location.account
+        if not isinstance(account, DirectoryAccount):
+            return
+        from batch_outputs.stores.directory.tree import Tree  # for folders only
+
+        tree = Tree(account.place(self._store.location.container))
+        for part in self._stored.parts:
+            own = tree.find(part.name)
+            with contextlib.suppress(OSError):
+                if own is not None and os.path.samestat(os.lstat(own), os.lstat(self._path)):
+                    raise TargetError(
+                        f"{self._path} is the file in which {part.name} is stored; write to another one.",
+                        path=self._path,
+                    )
 
     def _is_unchanged(self) -> bool:
         try:
@@ -261,6 +277,16 @@ class _Fetch:
         if self._stored.is_log and self._stored.writer is not None:
             return f"log {self._stored.writer}"
         return f"ETag {self._stored.first.etag}"
+
+
+def _make_folder(folder: str, path: str) -> None:
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise TargetError(
+            f"{path} cannot be written: there is a file where its folder should be, or one above; move it away.",
+            path=path,
+        ) from error
 
 
 def _nobody(_size: int) -> None:

@@ -16,8 +16,8 @@ from typing import TypeVar
 import anyio
 
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreUnavailableError
+from batch_outputs.log_parts import find_part, part_name
 from batch_outputs.marks import LogMarks
-from batch_outputs.names import beside
 from batch_outputs.stored import Stored
 from batch_outputs.stores.base import BlobProperties, Store
 
@@ -46,7 +46,10 @@ class _Next(Enum):
 
 
 class Following:
-    """One log, followed from `offset` on; `known` is what it must still be, if the offset was found in that."""
+    """One log, followed from `offset` on; `known` is what it must still be, if the offset was found in that.
+
+    `patience` is how many seconds the first request of an outage may take before it is one.
+    """
 
     def __init__(
         self,
@@ -58,12 +61,13 @@ class Following:
         known: Stored | None = None,
         on_outage: Callable[[StoreUnavailableError], object] | None = None,
         on_recovery: Callable[[], object] | None = None,
+        patience: float = _PATIENCE,
     ) -> None:
         self._store = store
         self._name = blob_name
         self._interval = interval
         self._known = known
-        self._line = _Line(store, on_outage, on_recovery)
+        self._line = _Line(store, on_outage, on_recovery, patience)
         self._parts: list[BlobProperties] = []
         # As last seen; the one in hand is the last of them.
         self._at = offset
@@ -90,7 +94,7 @@ class Following:
                     await self._look()
 
     async def _begin(self) -> None:
-        found = await self._line.ask(lambda: self._store.properties(self._name))
+        found = await self._properties(self._name)
         if self._known is not None:
             self._check(self._known.first, found)
         self._parts = [found]
@@ -141,7 +145,7 @@ class Following:
                 return _Next.READ
             await self._look(0)
             if last is not None and self._last == last:
-                raise self._missing(beside(self._name, f"part-{number + 1}"))
+                raise self._missing(part_name(self._name, number + 1))
         last = self._last
         if last is None:
             return _Next.WAIT
@@ -155,13 +159,10 @@ class Following:
             self._parts.append(following)
 
     async def _find_part(self, number: int) -> BlobProperties | None:
-        name = beside(self._name, f"part-{number}")
-        try:
-            found = await self._line.ask(lambda: self._store.properties(name))
-        except BlobNotFoundError:
-            return None
-        marks = LogMarks.from_metadata(found.metadata)
-        return found if (marks.log, marks.part) == (self._first_marks.log, number) else None
+        return await find_part(self._properties, self._name, number, self._first_marks.log)
+
+    async def _properties(self, name: str) -> BlobProperties:
+        return await self._line.ask(lambda: self._store.properties(name))
 
     async def _look(self, index: int = -1) -> None:
         """See how a part is now: the one in hand, or another.
@@ -172,7 +173,7 @@ class Following:
         """
         seen = self._parts[index]
         try:
-            now = await self._line.ask(lambda: self._store.properties(seen.name))
+            now = await self._properties(seen.name)
         except BlobNotFoundError as error:
             if seen is not self._parts[0]:
                 await self._look(0)  # another attempt may have begun the log anew
@@ -234,12 +235,13 @@ class _Line:
         store: Store,
         on_outage: Callable[[StoreUnavailableError], object] | None,
         on_recovery: Callable[[], object] | None,
+        patience: float,
     ) -> None:
         self._place = store.location.place
         self._on_outage = on_outage or _log_outage
         self._on_recovery = on_recovery
         self._is_out = False
-        self._patience = _PATIENCE
+        self._first_patience = self._patience = patience
         self._pause = _FIRST_PAUSE
 
     async def ask(self, request: Callable[[], Awaitable[T]]) -> T:
@@ -267,10 +269,10 @@ class _Line:
                 answer = await request
         except TimeoutError:
             raise StoreUnavailableError(
-                f"{self._place} has given no usable answer for {self._patience:.0f} s; check the network.",
+                f"{self._place} has given no usable answer for {self._patience:g} s; check the network.",
                 place=self._place,
             ) from None
-        self._patience, self._pause = _PATIENCE, _FIRST_PAUSE
+        self._patience, self._pause = self._first_patience, _FIRST_PAUSE
         if self._is_out:
             self._is_out = False
             if self._on_recovery is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,11 @@ class SasAccess:
     """A shared access signature: the query string after the `?` of a URL."""
 
     sas: str = field(repr=False)
+
+    @property
+    def is_for_one_container(self) -> bool:
+        """Whether it is for one container, or something in it, and not for the account."""
+        return "sr" in parse_qs(self.sas)  # it says what one thing it is for; the SAS of an account has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Names of the Batch File Conventions: containers of jobs, blobs of outputs, and names derived from source paths.
+"""Names of the Batch File Conventions: containers of jobs and file groups, blobs of outputs, names from source paths.
 
 The rules are those that the Azure portal, Batch Explorer and Microsoft's .NET library follow, to the byte. Everything
 here is pure: text in, text out, nothing looked up.
@@ -19,7 +19,12 @@ from batch_outputs.kinds import can_be_folder
 MAX_BLOB_NAME = 1024
 """Longest blob name in characters (a limit of Azure Blob Storage)."""
 
+GROUP_PREFIX = "fgrp-"
+"""What the name of every file group's container begins with."""
+
+_LONGEST_GROUP = 63 - len(GROUP_PREFIX)
 _PLAIN_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+_KEPT = re.compile(r"\.attempt-[^./]+")
 _JOB_ID = re.compile(r"[A-Za-z0-9_:-]+")
 
 
@@ -44,6 +49,38 @@ def job_container_name(job_id: str) -> str:
     text = re.sub(r"[:_-]+", "-", job).strip("-")[:15].strip("-") or "job"
     # SHA-1 is the rule of the conventions; nothing depends on its strength.
     return f"job-{text}-{hashlib.sha1(job.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def file_group_container_name(group: str) -> str:
+    """The name of the container that holds a file group, `fgrp-…` (the rule of the Azure CLI's Batch extension).
+
+    `data` → `fgrp-data`. A name that the rule has to change, or of more than 58 characters, is followed by the SHA-1 of
+    the lower-cased group. Groups that differ only in case share a container.
+
+    Raises:
+        InvalidNameError: the group holds other characters than letters, digits, `-` and `_`, begins with `-` or `_`, is
+            empty, or would get a container that cannot be.
+    """
+    lowered = group.lower()
+    text = re.sub(r"[_-]+", "-", lowered).rstrip("-")
+    if not _PLAIN_ID.fullmatch(text):
+        raise InvalidNameError(
+            f"{group!r} cannot be a file group; a name begins with a letter or digit, and has letters, digits, '-' and "
+            "'_' behind it.",
+            name=group,
+        )
+    if text != lowered or len(text) > _LONGEST_GROUP:
+        digest = hashlib.sha1(lowered.encode(), usedforsecurity=False).hexdigest()  # the rule, as for jobs
+        if len(f"{text}-{digest}") > _LONGEST_GROUP:
+            text = text[:15]  # the rule takes no hyphen away here, and containers have no two side by side
+        text = f"{text}-{digest}"
+    if "--" in text:
+        raise InvalidNameError(
+            f"The file group {group!r} would be in the container {GROUP_PREFIX}{text}, and no container can be called "
+            "that; choose a name of at most 58 letters, digits and single hyphens.",
+            name=group,
+        )
+    return f"{GROUP_PREFIX}{text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +189,11 @@ def beside(blob_name: str, mark: str) -> str:
     if not stem:
         stem, dot, extension = name, "", ""
     return f"{folder}{slash}{stem}.{mark}{dot}{extension}"
+
+
+def is_of_earlier_attempt(name: str) -> bool:
+    """Whether a log of this name was kept aside when a later attempt of its task began it anew (`….attempt-1.txt`)."""
+    return _KEPT.search(name) is not None
 
 
 def name_from_source(

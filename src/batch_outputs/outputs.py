@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Self
 
 from batch_outputs.deleting import delete_output
-from batch_outputs.errors import BlobChangedError, StoreUnavailableError
+from batch_outputs.errors import StoreUnavailableError
 from batch_outputs.fetching import Fetched, download_blob, fetch_blob
 from batch_outputs.following import Following
 from batch_outputs.kinds import OutputKind
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import OutputName
-from batch_outputs.stored import Stored, look_up, read
+from batch_outputs.stored import Stored, check_is_still, look_up, read, with_parts
 from batch_outputs.stores.base import BlobProperties, Store
 from batch_outputs.tailing import last_lines
 
@@ -145,7 +145,7 @@ class OutputFileReference:
         async for chunk in read(self._store, stored, offset, length, exactly=exactly):
             yield chunk
         if exactly and stored.is_log:
-            await self._check_is_still(stored)
+            await check_is_still(self._store, stored)
 
     async def follow(
         self,
@@ -278,16 +278,31 @@ class OutputFileReference:
         """
         await delete_output(self._store, self.blob_name, self._stored)
 
-    async def _check_is_still(self, log: Stored) -> None:
-        # Each append changes the ETag and leaves what was there, so the writer's id is compared instead.
-        now = Stored((await self._store.properties(self.blob_name),))
-        if now.writer != log.writer or now.size < log.first.size:
-            place = self._store.location.place
-            raise BlobChangedError(
-                f"{self.blob_name} in {place} was begun anew while it was read; read it again.",
-                place=place,
-                blob=self.blob_name,
-            )
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.blob_name!r} in {self._store.location.place!r})"
+
+
+# For the library's own modules: what is inside an output, which is nobody else's business.
+
+
+def inside(output: OutputFileReference) -> tuple[Store, Stored]:
+    """The store of an output that has been looked at, by a listing or `refresh`, and what was seen of it.
+
+    Raises:
+        RuntimeError: nobody has looked at it.
+    """
+    stored = output._stored  # noqa: SLF001 - here and in the next function only
+    if stored is None:
+        raise RuntimeError(f"{output!r} has not been looked at")
+    return output._store, stored  # noqa: SLF001
+
+
+async def join_parts(output: OutputFileReference) -> Stored:
+    """Take the later parts of a log that a listing gave singly into what was seen of it, and return that.
+
+    Raises:
+        BlobChangedError: another log has taken its place meanwhile.
+    """
+    store, seen = inside(output)
+    output._stored = await with_parts(store, seen.first)  # noqa: SLF001
+    return output._stored  # noqa: SLF001

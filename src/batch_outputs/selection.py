@@ -1,23 +1,24 @@
-"""Finding outputs of a job by task, kind, age and name, and jobs by name, as a person at a desk asks for them."""
+"""Choosing outputs of a job by task, kind, age and name, and jobs by name, as a person at a desk asks for them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 from batch_outputs.account import JOB_PREFIX, OutputAccount, StoredJob
-from batch_outputs.errors import BlobNotFoundError, ConfigurationError
-from batch_outputs.kinds import JobOutputKind, TaskOutputKind, kind_named
+from batch_outputs.errors import BlobChangedError, BlobNotFoundError
+from batch_outputs.kinds import kind_named
+from batch_outputs.log_parts import first_of, goes_on_with_log
 from batch_outputs.names import parse_blob_name
-from batch_outputs.outputs import OutputFileReference
+from batch_outputs.outputs import OutputFileReference, inside, join_parts
 from batch_outputs.patterns import Pattern
 from batch_outputs.storage import JobOutputStorage
 from batch_outputs.transfer import for_each
 
-_TASK_KINDS = ("TaskLog", "TaskOutput", "TaskPreview", "TaskIntermediate")
-_JOB_KINDS = ("JobOutput", "JobPreview")
+_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class Wanted:
     """What is asked for of a job; an output has to meet all of it.
 
     `task`: of this task; None: of all tasks and of the job itself. `kinds`: of one of these; none: of any kind.
-    `patterns`: its name matches one, by the rules of `patterns`; a plain path means itself, or all that lies below it,
-    and a whole blob name means that blob; none: any name. `newer_than`: changed then or later, `older_than`: before.
+    `patterns`: its name matches one, by the rules of `patterns`; a plain path means itself, or all that lies below it;
+    one that holds a `$` folder, as whole blob names do, is one of these; none: any name. `newer_than`: changed then or
+    later, `older_than`: before.
 
     Raises:
         InvalidNameError: a kind cannot be one.
@@ -68,7 +70,10 @@ class Wanted:
             not self.patterns
             or name in self.patterns
             or blob_name in self.patterns
-            or any(_matches(pattern, name) for pattern in self._parsed)
+            or any(
+                _matches(pattern, blob_name if _is_of_blob_names(text) else name)
+                for text, pattern in zip(self.patterns, self._parsed, strict=True)
+            )
         )
 
 
@@ -102,6 +107,63 @@ async def select_wanted(job: JobOutputStorage, wanted: Wanted) -> AsyncIterator[
                 yield output
 
 
+Verdict: TypeAlias = Literal["wanted", "part", "unwanted"]
+
+
+async def judge(output: OutputFileReference, wanted: Wanted) -> Verdict:
+    """Whether an output that was asked for by its name is so by its age, too: a log is as new as its last part.
+
+    `join_parts` or `refresh` has looked at all of it. `part`: it is a later part of a log that is there, and that was
+    not asked for itself; where it was, the part comes with it and is not wanted by itself.
+    """
+    _, stored = inside(output)
+    if not wanted.includes_time(stored.last_modified):
+        return "unwanted"
+    if not await goes_on_with_log(output):
+        return "wanted"
+    log = parse_blob_name(first_of(stored.first) or "")
+    return "unwanted" if log is not None and wanted.includes_name(log.name, log.blob_name) else "part"
+
+
+async def select_as_read(job: JobOutputStorage, wanted: Wanted) -> AsyncIterator[OutputFileReference]:
+    """As `select_wanted`, but for the ages of logs in parts, see `judge`; these cost a request or two each.
+
+    Raises:
+        StoreError: what a log has of parts cannot be seen.
+    """
+    if wanted.newer_than is None and wanted.older_than is None:
+        async for output in select_wanted(job, wanted):
+            yield output
+        return
+
+    async def judged(output: OutputFileReference) -> Verdict:
+        try:
+            await join_parts(output)
+            return await judge(output, wanted)
+        except (BlobNotFoundError, BlobChangedError):
+            # It was deleted or begun anew just now, so it is new; what has become of it is said when it is fetched.
+            return "wanted" if wanted.older_than is None else "unwanted"
+
+    async for batch in in_batches(select_wanted(job, replace(wanted, newer_than=None))):
+        for output, verdict in zip(batch, await for_each(batch, judged), strict=True):
+            if isinstance(verdict, Exception):
+                raise verdict
+            if verdict != "unwanted":
+                yield output
+
+
+async def in_batches(outputs: AsyncIterator[OutputFileReference]) -> AsyncIterator[list[OutputFileReference]]:
+    """Outputs to be looked at several at a time, in bounded memory."""
+    batch: list[OutputFileReference] = []
+    async for output in outputs:
+        batch.append(output)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
 async def find_jobs(account: OutputAccount, prefix: str = "") -> AsyncIterator[StoredJob]:
     """The jobs whose id, or whose container's name behind `job-`, begins with `prefix`, in capitals or not.
 
@@ -116,34 +178,6 @@ async def find_jobs(account: OutputAccount, prefix: str = "") -> AsyncIterator[S
     async for job in account.list_jobs(known.group() if known else ""):
         if job.name.lower().startswith(wanted) or job.container.removeprefix(JOB_PREFIX).startswith(wanted):
             yield job
-
-
-async def find(job: JobOutputStorage, task: str | None, name: str) -> OutputFileReference:
-    """The one output that `name` means: a path, a kind and a path with `/` between, or a whole blob name.
-
-    A path alone is looked for among the task's logs, outputs and other kinds, and among the job's own outputs.
-
-    Raises:
-        BlobNotFoundError: there is none.
-        ConfigurationError: there are several; the message lists them.
-    """
-    looked_at = await for_each(await _candidates(job, task, name), OutputFileReference.refresh)
-    found: list[OutputFileReference] = []
-    for result in looked_at:
-        if isinstance(result, OutputFileReference):
-            found.append(result)
-        elif not isinstance(result, BlobNotFoundError):
-            raise result
-    if not found:
-        owner = f"task {task}" if task is not None else "the job"
-        raise BlobNotFoundError(
-            f"There is no output {name} of {owner} in {job.place}; batch-outputs list shows what there is.",
-            place=job.place,
-        )
-    if len(found) > 1:
-        names = " and ".join(reference.blob_name for reference in found)
-        raise ConfigurationError(f"{name} could be {names}; write the kind before it, as {found[0].kind}/{name}.")
-    return found[0]
 
 
 async def check_task_has_outputs(job: JobOutputStorage, task: str) -> None:
@@ -171,24 +205,9 @@ def _listings(job: JobOutputStorage, wanted: Wanted) -> Iterator[AsyncIterator[O
             yield job.task(wanted.task).list_outputs(kind)
 
 
-async def _candidates(job: JobOutputStorage, task: str | None, name: str) -> list[OutputFileReference]:
-    """What the name could mean."""
-    if (whole := parse_blob_name(name)) is not None:
-        owner = job if whole.task_id is None else job.task(whole.task_id)
-        return [owner.get_output(whole.kind, whole.name)]
-    kind, slash, path = name.partition("/")
-    if path and task is not None and kind in _TASK_KINDS:
-        return [job.task(task).get_output(kind, path)]
-    candidates = [job.get_output(kind, name) for kind in _JOB_KINDS]
-    if slash and path:
-        candidates.append(job.get_output(JobOutputKind(kind), path))
-    if task is not None:
-        outputs = job.task(task)
-        kinds = dict.fromkeys([*_TASK_KINDS, *[kind async for kind in outputs.list_kinds()]])
-        candidates += [outputs.get_output(kind, name) for kind in kinds]
-        if slash and path:
-            candidates.append(outputs.get_output(TaskOutputKind(kind), path))
-    return candidates
+def _is_of_blob_names(pattern: str) -> bool:
+    """Whether a pattern is one of names as listings show them: a `$` folder is in it."""
+    return pattern.startswith("$") or "/$" in pattern
 
 
 def _matches(pattern: Pattern, name: str) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from batch_outputs.errors import BlobChangedError, BlobNotFoundError
+from batch_outputs.errors import BlobChangedError
+from batch_outputs.log_parts import find_part
 from batch_outputs.marks import LogMarks
-from batch_outputs.names import beside
 from batch_outputs.stores.base import BlobProperties, Store
 
 _LOOKS = 5
@@ -87,12 +87,29 @@ async def with_parts(store: Store, first: BlobProperties) -> Stored:
     if first.blob_type == "append" and marks.log is not None and marks.part == 1:
         known = marks.parts if marks.complete else None
         while len(parts) != known:
-            following = await _part(store, first.name, len(parts) + 1, marks.log)
+            following = await find_part(store.properties, first.name, len(parts) + 1, marks.log)
             if following is None:
                 break
             parts[-1] = await _ended(store, parts[-1])
             parts.append(following)
     return Stored(tuple(parts))
+
+
+async def check_is_still(store: Store, log: Stored) -> None:
+    """Make sure that a log of which something was read is that log still.
+
+    Each append to a log changes its ETag and leaves what was there, so its writer's id is compared instead.
+
+    Raises:
+        BlobNotFoundError: it is gone.
+        BlobChangedError: it was begun anew.
+    """
+    name, place = log.first.name, store.location.place
+    now = Stored((await store.properties(name),))
+    if now.writer != log.writer or now.size < log.first.size:
+        raise BlobChangedError(
+            f"{name} in {place} was begun anew while it was read; read it again.", place=place, blob=name
+        )
 
 
 async def read(
@@ -153,12 +170,3 @@ async def _ended(store: Store, part: BlobProperties) -> BlobProperties:
             f"{part.name} was replaced while it was looked at; try again.", place=store.location.place, blob=part.name
         )
     return now
-
-
-async def _part(store: Store, first: str, number: int, log: str) -> BlobProperties | None:
-    try:
-        found = await store.properties(beside(first, f"part-{number}"))
-    except BlobNotFoundError:
-        return None
-    marks = LogMarks.from_metadata(found.metadata)
-    return found if marks.log == log and marks.part == number else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import anyio
 from anyio import to_thread
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from batch_outputs.errors import FileChangedError, TargetError
+from batch_outputs.failures import Failures
 from batch_outputs.files import is_link
 from batch_outputs.snapshot import FileSnapshot
 from batch_outputs.stores.base import BlobProperties, Store
@@ -67,6 +69,18 @@ def refuse_links(folder: str, path: str) -> None:
             raise TargetError(f"{place} is a symbolic link; remove it, or download to another folder.", path=path)
 
 
+def refuse_store(folder: str, store: str | None) -> None:
+    """A download must not write into the folder that outputs are stored in, over their content and records.
+
+    Raises:
+        TargetError: `folder` is the folder `store`, or lies in it.
+    """
+    if store is not None and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(store)):
+        raise TargetError(
+            f"{folder} is in {store}, where the outputs are stored; download to a folder elsewhere.", path=folder
+        )
+
+
 async def for_each(
     items: Iterable[T], action: Callable[[T], Awaitable[R]], *, at_once: int = AT_ONCE
 ) -> list[R | Exception]:
@@ -93,35 +107,61 @@ async def for_each_listed(
     *,
     at_once: int = AT_ONCE,
     ahead: float = math.inf,
+    failures: Failures | None = None,
 ) -> list[Exception]:
     """Do something with each item, several at a time, beginning while they are still being listed; what was raised.
 
-    At most `ahead` items are listed before they are needed. Should the listing fail, what has been listed is done.
+    At most `ahead` items are listed before they are needed. Should the listing fail, what has been listed is done. With
+    `failures` what was raised is added to these, and once they are hopeless nothing more is listed or begun.
     """
-    problems: list[Exception] = []
+    work = _ListedWork(action, failures)
     give, take = anyio.create_memory_object_stream[T](ahead)
+    async with take, anyio.create_task_group() as group:
+        group.start_soon(work.list_all, items, give)
+        for _ in range(at_once):
+            group.start_soon(work.do_some, take.clone())
+    return work.problems
 
-    async def list_all() -> None:
+
+class _ListedWork(Generic[T]):
+    """What is done with the items of a listing while they still come."""
+
+    def __init__(self, action: Callable[[T], Awaitable[object]], failures: Failures | None) -> None:
+        self.problems: list[Exception] = [] if failures is None else failures
+        self._action = action
+        self._failures = failures
+        self._listing = anyio.CancelScope()
+
+    async def list_all(self, items: AsyncIterator[T], give: MemoryObjectSendStream[T]) -> None:
         async with give:
-            try:
-                async for item in items:
-                    await give.send(item)
-            except Exception as error:
-                problems.append(error)
+            with self._listing:
+                try:
+                    async for item in items:
+                        await give.send(item)
+                except Exception as error:
+                    self.problems.append(error)  # what was listed before is done all the same
 
-    async def work(waiting: MemoryObjectReceiveStream[T]) -> None:
+    async def do_some(self, waiting: MemoryObjectReceiveStream[T]) -> None:
         async with waiting:
             async for item in waiting:
+                if self._failures is not None and self._failures.are_hopeless:
+                    return
                 try:
-                    await action(item)
+                    await self._action(item)
                 except Exception as error:
-                    problems.append(error)  # handed to the caller, who names each
+                    self._failed(error)
+                else:
+                    if self._failures is not None:
+                        self._failures.succeeded()
 
-    async with take, anyio.create_task_group() as group:
-        group.start_soon(list_all)
-        for _ in range(at_once):
-            group.start_soon(work, take.clone())
-    return problems
+    def _failed(self, error: Exception) -> None:
+        # Handed to the caller, who names each.
+        if self._failures is None:
+            self.problems.append(error)
+            return
+        self._failures.add(error)
+        if self._failures.are_hopeless:
+            self._listing.cancel()
 
 
 async def while_it_changes(attempt: Callable[[], Awaitable[R]], change: type[Exception]) -> R:

@@ -65,10 +65,13 @@ def read_until(terminal: int, pattern: str) -> str:
         ("batch-outputs list --kind TaskL", "batch-outputs list --kind TaskLog "),
         ("batch-outputs delete --contai", "batch-outputs delete --container"),
         ("batch-outputs completion f", "batch-outputs completion fish "),
+        ("batch-outputs download --to store/ru", "batch-outputs download --to store/runs/"),
     ],
 )
 def test_bash(desk: Desk, typed: str, line: str) -> None:
-    """An interactive bash that has read the script completes commands, options and kinds at a TAB."""
+    """An interactive bash that has read the script completes commands, options, kinds and folders at a TAB."""
+    desk.write("store/runs/1")
+    desk.write("store/rubbish.txt")
     assert completed(desk, typed) == line
 
 

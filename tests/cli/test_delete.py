@@ -90,6 +90,8 @@ def test_what_is_asked_for_goes(furnished: Desk, arguments: list[str], gone: set
         (["--kind", "a/b", "--yes"], "a/b", 125),
         (["--task", "a/b", "--yes"], "is not a task id", 125),
         (["--older-than", "later", "--yes"], "neither an age", 2),
+        (["--kind", "JobOutput", "--task", "t1", "--yes"], "JobOutput is of the job as a whole", 2),
+        (["--kind", "tasklog", "--yes"], "write TaskLog", 2),
     ],
 )
 def test_refusals_change_nothing(furnished: Desk, arguments: list[str], part: str, code: int) -> None:
@@ -143,7 +145,8 @@ def test_the_question(furnished: Desk) -> None:
         assert question in shown
         assert "batch-outputs:   t1/$TaskLog/stdout.txt\n" in shown
         assert shown.endswith("batch-outputs: nothing was deleted.\n")
-    at_terminal(furnished, "delete", "--task", "t1", asked=asked, answer=b"\x04", code=130)
+    shown = at_terminal(furnished, "delete", "--task", "t1", asked=asked, answer=b"\x04", code=125).text
+    assert shown.endswith("\nbatch-outputs: nothing was deleted.\n")
     at_terminal(furnished, "delete", "--task", "t1", asked=asked, answer=CTRL_C, code=130)
     assert stored(furnished) == STORED
     shown = at_terminal(furnished, "delete", "--task", "t1", asked=asked, answer=b"y\n").text
@@ -162,7 +165,8 @@ def test_what_comes_after_the_question_stays(furnished: Desk) -> None:
         os.utime(newer, times=(time.time() + 1,) * 2)
         return b"y\n"
 
-    at_terminal(furnished, "delete", "--task", "t1", asked=b"[y/N]:", answer=answer)
+    shown = at_terminal(furnished, "delete", "--task", "t1", asked=b"[y/N]:", answer=answer).text
+    assert "batch-outputs: 1 output left that was stored or changed after the question.\n" in shown
     assert {name for name in stored(furnished) if name.startswith("t1/")} == {"t1/$TaskOutput/newer"}
 
 
@@ -170,7 +174,7 @@ def test_what_comes_after_the_question_stays(furnished: Desk) -> None:
 def test_the_question_for_a_container(furnished: Desk) -> None:
     """Before a container goes, the job's id is to be typed; anything else leaves it."""
     command = ("delete", "--container", "--job", "local")
-    for answer in (b"y\n", b"\n", b"Local\n"):
+    for answer in (b"y\n", b"\n", b"Local\n", b"\x04"):
         shown = at_terminal(furnished, *command, asked=b"the job's id:", answer=answer, code=125).text
         assert "with 6 outputs, 30 B, and whatever else is in it, is to be deleted" in shown
         assert "so nothing was deleted" in shown
@@ -239,6 +243,16 @@ def test_on_a_service(azure: Desk, container: Container) -> None:
     done = azure.run("delete", "--yes", "--task", "t1")
     assert done.summary.startswith("3 outputs, 15 B, deleted from 127.0.0.1")
     assert {blob.name for blob in container.client.list_blobs()} == {n for n in STORED if not n.startswith("t1/")}
+
+
+def test_a_container_by_its_own_sas(azure: Desk, container: Container) -> None:
+    """That a container's SAS cannot delete the container is said before anything is asked."""
+    name = container.url.rpartition("/")[2]
+    azure.variables["BATCH_OUTPUTS_CONTAINER_URL"] = container.sas_url("racwdl").replace(name, "job-mine")
+    for how in ("--yes", "--dry-run"):
+        done = azure.run("delete", "--container", "--job", "mine", how, code=125)
+        assert len(done.sentences) == 1
+        assert "is by a SAS of this container, which cannot delete the container itself" in done.err
 
 
 def test_rights_that_are_missing(azure: Desk, container: Container) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +16,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from batch_outputs.failures import ALIKE_IN_A_ROW
 from batch_outputs.marks import LogMarks
+from batch_outputs.transfer import AT_ONCE
 from support.azurite import Container
 from support.command import Desk, wait_until
 from support.fault_proxy import FaultProxy
@@ -67,7 +70,7 @@ def test_names_that_cannot_be_beside_each_other(azure: Desk, container: Containe
         put(container, f"t1/$TaskOutput/{name}", name.encode())
     done = azure.run("download", "--task", "t1", "--kind", "TaskOutput", "--to", "target", code=125)
     assert len(done.sentences) == 3
-    assert "t1/$TaskOutput/a and the folder of others would both be target/a" in done.err
+    assert "t1/$TaskOutput/a is a file and also the folder of others, and target/a cannot be both; fetch" in done.err
     assert "would both be target/x/%2E%2E/y; fetch one of them with batch-outputs cat." in done.err
     assert (azure.folder / "target/a/b").read_text() == "a/b"
     assert (azure.folder / "target/good").read_text() == "good"
@@ -86,7 +89,7 @@ def test_planted_links(desk: Desk) -> None:
     (target / "b.txt").symlink_to(outside)
     done = desk.run("download", "--task", "task", "--kind", "TaskOutput", "--to", "target", code=125)
     assert done.sentences == [
-        "1 file downloaded to target, 3 B (checked by length only).",
+        "1 file downloaded to target, 3 B (checked by length only; 1 failed).",
         "target/sub is a symbolic link; remove it, or download to another folder.",
     ]
     assert outside.read_text() == "untouched"
@@ -104,24 +107,94 @@ def test_target_in_the_way(desk: Desk) -> None:
     desk.write("t/c/d", "in a folder")
     before = desk.everything
     done = desk.run("download", "--task", "task", "--kind", "TaskOutput", "--to", "t", code=125)
-    assert "t/a/b cannot be written" in done.err
-    assert "t/c is a folder" in done.err
+    assert "t/a/b cannot be written: there is a file where its folder should be" in done.err
+    assert "t/c cannot be written: there is a folder of that name; move it away." in done.err
     assert desk.everything == before
 
 
 def test_broken_download(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
-    """An answer that always breaks off leaves no file, whole or half, and says so."""
+    """An answer that always breaks off leaves no file, whole or half; that is said at once, and of which output."""
     container.client.upload_blob("t1/$TaskOutput/a.bin", b"x" * 100_000)
     url = fault_proxy.through(azure.variables["BATCH_OUTPUTS_CONTAINER_URL"])
     azure.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": url, "BATCH_OUTPUTS_RETRY_SECONDS": "0"}
     fault = fault_proxy.fault(half_answer, on="read", times=None)
     done = azure.run("download", "--to", "target", code=125)
     assert fault.fired
-    assert done.sentences[0] == "0 files downloaded to target, 0 B."
+    at_once, summary, failed = done.sentences
+    assert at_once.endswith(" This goes on with the other outputs.")
+    assert summary == "0 files downloaded to target, 0 B (1 failed)."
+    assert failed.startswith("t1/$TaskOutput/a.bin: The connection to ")
     assert azure.everything == set()
     fault_proxy.clear()
     azure.run("download", "--to", "target")
     assert (azure.folder / "target/t1/$TaskOutput/a.bin").stat().st_size == 100_000
+
+
+def test_a_service_that_goes_away(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """An outage ends a download after a while, with how much was not tried, and the same command goes on from there."""
+    for number in range(200):
+        container.client.upload_blob(f"t1/$TaskOutput/{number:03}", b"x")
+    azure.variables["BATCH_OUTPUTS_RETRY_SECONDS"] = "0"
+    with through(fault_proxy, azure):
+        fault_proxy.fault(answer_before(503), on="read", times=None, after=20)
+        done = azure.run("download", "--to", "t", code=125)
+        at_once, summary, untried, *failures = done.sentences
+        assert at_once.startswith(f"127.0.0.1:{fault_proxy.port}/")
+        assert at_once.endswith(
+            "answered 503 (ServerBusy); it is busy or out of order: try again later. "
+            "This goes on with the other outputs."
+        )
+        assert ALIKE_IN_A_ROW <= len(failures) < 100
+        assert summary == f"20 files downloaded to t, 20 B (checked by MD5; {len(failures)} failed)."
+        left = re.fullmatch(
+            r"(\d+) outputs (or more )?were not tried, as too much has failed; run .* again .*", untried
+        )
+        assert left is not None
+        assert left[2] or int(left[1]) == 180 - len(failures)
+        assert len(set(failures)) == len(failures)
+        assert all(failure.startswith("t1/$TaskOutput/") for failure in failures)
+        fault_proxy.clear()
+        assert (
+            "180 files downloaded to t, 180 B (20 more were there unchanged;" in azure.run("download", "--to", "t").err
+        )
+
+
+def test_a_right_that_is_missing(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """A SAS that does not allow to read is said once, and hardly anything is asked for after the first refusal."""
+    for number in range(60):
+        container.client.upload_blob(f"t1/$TaskOutput/{number}", b"x")
+    azure.variables["BATCH_OUTPUTS_CONTAINER_URL"] = container.sas_url("l")
+    with through(fault_proxy, azure):
+        done = azure.run("download", "--to", "t", code=125)
+    summary, untried, refused = done.sentences
+    assert re.fullmatch(r"0 files downloaded to t, 0 B \(\d+ failed\)\.", summary)
+    assert "were not tried, as too much has failed" in untried
+    assert "does not allow to read" in refused
+    assert sum(request.operation == "read" for request in fault_proxy.requests) <= 2 * AT_ONCE
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a link needs a privilege there")
+@pytest.mark.parametrize("to", ["batch-outputs", "batch-outputs/job-local", "batch-outputs/job-local/t1/x", "link/sub"])
+def test_into_the_store_itself(desk: Desk, to: str) -> None:
+    """A download into the folder that outputs are stored in is refused before anything is written."""
+    desk.write("a.txt", "x")
+    desk.run("save", "a.txt")
+    (desk.folder / "link").symlink_to(desk.folder / "batch-outputs")
+    before = desk.everything
+    done = desk.run("download", "--to", to, code=125)
+    assert done.sentences == [
+        f"{to} is in {desk.folder / 'batch-outputs'}, where the outputs are stored; download to a folder elsewhere."
+    ]
+    assert desk.everything == before
+
+
+def test_beside_the_container_that_is_read(desk: Desk) -> None:
+    """With one container named, only that is what is read: its neighbours, and the folder above, may be written to."""
+    desk.write("store/job-x/t1/$TaskOutput/a", "x")
+    desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = (desk.folder / "store" / "job-x").as_uri()
+    desk.run("download", "--to", "store/results")
+    assert (desk.folder / "store/results/t1/$TaskOutput/a").read_text() == "x"
+    assert "is in" in desk.run("download", "--to", "store/job-x/results", code=125).err
 
 
 @contextmanager
@@ -257,7 +330,7 @@ def test_disk_that_fills_up(azure: Desk, container: Container) -> None:
     line = "batch-outputs download --to t"
     done = azure.shell(f"ulimit -f {3 * MIB // 512}; {line}", code=125)
     assert done.sentences == [
-        "1 file downloaded to t, 1 B (checked by MD5).",
+        "1 file downloaded to t, 1 B (checked by MD5; 1 failed).",
         "t/t1/$TaskOutput/big.bin cannot be written: File too large.",
     ]
     assert re.fullmatch(
@@ -278,3 +351,28 @@ def test_begins_while_it_lists(azure: Desk, container: Container, fault_proxy: F
         done = azure.run("download", "--to", "t", code=125)
     assert done.sentences[0] == "3 files downloaded to t, 3 B (checked by MD5)."
     assert len(done.sentences) == 2
+
+
+def test_ages_of_logs_in_parts(desk: Desk) -> None:
+    """A log is as new as its last part, and comes whole or not at all; a part whose log is gone has its own age."""
+    folder = desk.folder / "batch-outputs/job-local/t1/$TaskLog"
+    growing = desk.write("a.log", "first\n" * 3)
+    with desk.started("track", "--task", "t1", "--flush-interval", "0.1", "a.log") as child:
+        wait_until(lambda: (folder / "a.log").exists() and (folder / "a.log").stat().st_size == 18)
+        growing.write_text("new\n")
+        wait_until((folder / "a.part-2.log").exists)
+        child.terminate()
+        desk.ended(child)
+    then = time.time() - 86400
+    os.utime(folder / "a.log", times=(then, then))
+    command = ("download", "--task", "t1", "--kind", "TaskLog", "--to")
+    assert "Nothing in" in desk.run(*command, "t", "--older-than", "1h", code=125).err
+    desk.run(*command, "t", "--newer-than", "1h")
+    assert {path.name: path.read_text() for path in (desk.folder / "t").iterdir()} == {"a.log": "first\n" * 3 + "new\n"}
+    os.utime(folder / "a.part-2.log", times=(then - 1, then - 1))
+    assert "Nothing in" in desk.run(*command, "u", "--newer-than", "1h", code=125).err
+    desk.run(*command, "u", "--older-than", "1h")
+    assert [path.name for path in (desk.folder / "u").iterdir()] == ["a.log"]
+    (folder / "a.log").unlink()
+    desk.run(*command, "v", "--older-than", "1h")
+    assert [path.name for path in (desk.folder / "v").iterdir()] == ["a.part-2.log"]

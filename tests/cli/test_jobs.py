@@ -6,13 +6,15 @@ import os
 import re
 import sys
 import time
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from batch_outputs.names import job_container_name
 from batch_outputs.sync import JobOutputStorage
-from support.azurite import KEY, Azurite
+from support.azurite import KEY, Azurite, Container
 from support.command import Desk, signature
+from support.fault_proxy import FaultProxy
 from support.terminal import at_terminal
 
 needs_pty = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
@@ -133,6 +135,23 @@ def test_tasks_long(desk: Desk) -> None:
     ]
     only = desk.run("tasks", "--long", "--json", "t2").objects
     assert [(record["task"], record["files"], record["exit_code"]) for record in only] == [("t2", 4, 0)]
+
+
+def test_tasks_long_of_a_prefix(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """The tasks whose ids begin alike are summed up with one listing, of them alone."""
+    for number in range(20):
+        container.client.upload_blob(f"t{number}/$TaskOutput/a", b"x")
+    container.client.upload_blob("$t1/a", b"x")
+    url = azure.variables["BATCH_OUTPUTS_CONTAINER_URL"]
+    azure.variables["BATCH_OUTPUTS_CONTAINER_URL"] = fault_proxy.through(url)
+    assert [record["task"] for record in azure.run("tasks", "-l", "--json", "t1").objects] == [
+        "t1",
+        *(f"t1{number}" for number in range(10)),
+    ]
+    [listing] = fault_proxy.requests
+    assert parse_qs(urlsplit(listing.target).query)["prefix"] == ["t1"]
+    for nobody in ("t1/$TaskOutput/a", "$t1"):
+        assert azure.run("tasks", "-l", nobody).out == ""
 
 
 def test_a_task_that_runs(desk: Desk) -> None:

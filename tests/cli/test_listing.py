@@ -55,6 +55,7 @@ def backdate(path: Path, age: float) -> None:
         (["--kind", "Own kind"], 1),
         (["--task", "t1", "--kind", "TaskPreview", "--kind", "TaskOutput", "**/*.png"], 2),
         (["--older-than", "2h", "*.json"], 1),
+        (["t1/$TaskOutput", "$JobOutput/*"], 3),
     ],
 )
 def test_filters(aged: Desk, arguments: list[str], count: int) -> None:
@@ -85,6 +86,22 @@ def test_ages_that_are_none(aged: Desk, option: str, value: str, part: str) -> N
 def test_ages_the_wrong_way_round(aged: Desk) -> None:
     """Ages between which nothing can be are refused."""
     assert "swap them" in aged.run("list", "--newer-than", "1h", "--older-than", "1d", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["--kind", "taskoutput"],
+            "'taskoutput' and TaskOutput differ in their capitals, which count; write TaskOutput.",
+        ),
+        (["--task", "t1", "--kind", "JobOutput"], "JobOutput is of the job as a whole; leave out --task"),
+        (["--task", "t1", "--kind", "TaskLog", "--kind", "JobPreview"], "JobPreview is of the job as a whole"),
+    ],
+)
+def test_what_can_never_be(aged: Desk, arguments: list[str], sentence: str) -> None:
+    """Kinds that nothing asked for can have are refused, and do not just find nothing."""
+    assert sentence in " ".join(aged.run("list", *arguments, code=2).err.split())
 
 
 def test_summary(aged: Desk) -> None:

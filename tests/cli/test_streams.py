@@ -74,9 +74,10 @@ def test_closed_and_full_output(desk: Desk) -> None:
     """An output that is closed or full gives a sentence and 125; closed where nothing is to be shown, nothing."""
     desk.write("a.txt", b"x" * 100_000)
     desk.run("save", "a.txt")
-    assert desk.shell("batch-outputs cat a.txt >&-", code=125).sentences == [
-        "Standard output is closed; lead it to a file, a pipe or a terminal."
-    ]
+    for command in ("cat a.txt", "list", "list --summary", "tasks", "jobs --json"):
+        assert desk.shell(f"batch-outputs {command} >&-", code=125).sentences == [
+            "Standard output is closed; lead it to a file, a pipe or a terminal."
+        ]
     desk.shell("batch-outputs save a.txt >&- 2>&-")
     desk.shell("batch-outputs download --to b <&- >&- 2>&-")
     assert desk.shell("batch-outputs save --as b - <&-", code=125).sentences == [

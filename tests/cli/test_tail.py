@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import anyio
 import pytest
 from anyio import to_thread
 
@@ -21,6 +20,7 @@ from batch_outputs.stores.base import Store
 from support.azurite import Container
 from support.command import BATCH_OUTPUTS, Desk, wait_until
 from support.fault_proxy import FaultProxy
+from support.faults import answer_before
 from support.growing import lines
 from support.log_writer import LogWriter
 
@@ -213,7 +213,6 @@ class TestFollowing:
             with fault_proxy.down():
                 await tail.wait_for_sentence("Following goes on")
                 await writer.write(lines(3, "meanwhile"))
-                await anyio.sleep(0.5)
             await tail.wait_for(writer.text)
             await writer.turn_page(b"after\n")
             await writer.finish(7)
@@ -230,6 +229,65 @@ class TestFollowing:
         with fault_proxy.down():
             done = away.run(*FOLLOW, "log.txt", code=125)
         assert "check host and port" in done.err
+
+    @pytest.mark.parametrize("command", [("cat",), FOLLOW, ("tail",)])
+    def test_no_task_is_named(self, desk: Desk, command: tuple[str, ...]) -> None:
+        """Without a task what is not the job's is nowhere, so that it is not waited for: a task is to be named."""
+        desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = (desk.folder / "job-x").as_uri()
+        desk.write("job-x/$JobOutput/sum.txt", "3")
+        assert desk.run(*command, "sum.txt").out == "3"
+        [sentence] = desk.run(*command, "stdout.txt", code=125).sentences
+        assert sentence.startswith(f"There is no output stdout.txt of the job in {desk.folder / 'job-x'}; ")
+        assert sentence.endswith("no task is named, so add --task ID, or see what there is with batch-outputs list.")
+
+    async def test_what_is_the_jobs_by_its_name(self, desk: Desk) -> None:
+        """A name that says whose output it is is waited for without a task."""
+        folder = desk.folder / "job-x"
+        desk.variables["BATCH_OUTPUTS_CONTAINER_URL"] = folder.as_uri()
+        desk.write("job-x/$JobOutput/other")
+        for name in ("JobOutput/sum.txt", "t1/$TaskOutput/sum.txt"):
+            with following(desk, name) as tail:
+                await tail.wait_for_sentence("waiting for it.")
+                path = name if "$" in name else f"${name}"
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(b"3")
+                await tail.end()
+            assert tail.out == b"3"
+
+    async def test_a_container_that_is_deleted(self, desk: Desk, tmp_path: Path) -> None:
+        """A log whose whole container goes is waited for like one that is deleted alone."""
+        folder = desk.folder / "store" / "job-x"
+        folder.mkdir(parents=True)
+        desk.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": folder.as_uri(), "AZ_BATCH_TASK_ID": "t1"}
+        store = open_store(find_target(desk.variables).location(None))
+        await LogWriter(store, tmp_path / "1.txt").write(b"one\n")
+        with following(desk, "log.txt") as tail:
+            await tail.wait_for(b"one\n")
+            folder.rename(desk.folder / "moved")
+            await tail.wait_for_sentence("was deleted; waiting for it to be begun anew")
+            folder.mkdir()
+            second = LogWriter(store, tmp_path / "2.txt")
+            await second.write(b"two\n")
+            await second.finish()
+            await tail.end()
+        await store.aclose()
+        assert tail.out == b"one\ntwo\n"
+
+    async def test_an_outage_while_the_last_lines_are_looked_for(
+        self, away: Desk, fault_proxy: FaultProxy, container: Container, tmp_path: Path
+    ) -> None:
+        """An outage after the log was found, and before its last lines are, is ridden out, too."""
+        direct = open_store(container.location())
+        writer = LogWriter(direct, tmp_path / "log.txt")
+        await writer.write(lines(20))
+        await writer.finish()
+        await direct.aclose()
+        fault_proxy.fault(answer_before(503), on="read", times=2)
+        with following(away, "-n", "1", "log.txt") as tail:
+            [out, back, _] = await tail.end()
+        assert out.endswith("Following goes on as soon as there is an answer.")
+        assert back == "there is an answer again; following goes on."
+        assert tail.out == b"line 19\n"
 
     async def test_ambiguous(self, desk: Desk) -> None:
         """A name that could be two outputs is an error also when it is to be followed."""

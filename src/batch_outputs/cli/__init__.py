@@ -12,15 +12,8 @@ import click
 
 from batch_outputs.cli.app import cli
 from batch_outputs.cli.codes import FAILURE, INTERRUPTED, USAGE
-from batch_outputs.cli.talk import (
-    ReaderGoneError,
-    all_is_said,
-    printable,
-    say,
-    sentences,
-    without_secrets,
-    writing_output,
-)
+from batch_outputs.cli.talk import ReaderGoneError, all_is_said, say, sentences, without_secrets, writing_output
+from batch_outputs.wording import printable
 
 
 def main() -> NoReturn:

@@ -28,7 +28,7 @@ def cat_command(name: str, where: Where) -> None:
 
 
 async def _cat(name: str, where: Where, outlet: Outlet) -> None:
-    from batch_outputs.selection import find
+    from batch_outputs.finding import find
 
     async with where.job_to_read() as job:
         output = await find(job, task_to_read(where), name)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from batch_outputs.cli.talk import show
 
-_SHELLS = ("bash", "zsh", "fish")
+_SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 
 @click.command("completion")
-@click.argument("shell", metavar="[bash|zsh|fish]", type=click.Choice(_SHELLS), required=False)
+@click.argument("shell", metavar="[bash|zsh|fish]", type=click.Choice(list(_SHELLS)), required=False)
 @click.pass_context
 def completion_command(context: click.Context, shell: str | None) -> None:
     """Print a script that lets a shell complete commands.
@@ -28,10 +28,7 @@ def completion_command(context: click.Context, shell: str | None) -> None:
     """
     program = context.find_root().info_name or "batch-outputs"
     # Not by `source()`, which first starts a bash to ask for its version.
-    kind = get_completion_class(shell or _own_shell())
-    if kind is None:
-        raise click.UsageError(f"There is no script for {shell}; name one of {', '.join(_SHELLS)}.")
-    script = kind(context.find_root().command, {}, program, "_BATCH_OUTPUTS_COMPLETE")
+    script = _SHELLS[shell or _own_shell()](context.find_root().command, {}, program, "_BATCH_OUTPUTS_COMPLETE")
     show(script.source_template % script.source_vars())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,10 +10,11 @@ import click
 
 from batch_outputs.cli.codes import FAILURE
 from batch_outputs.cli.filters import Filters, filter_options
-from batch_outputs.cli.listing import output_cells, output_table
 from batch_outputs.cli.options import Where, run_async, where_options
-from batch_outputs.cli.talk import say
+from batch_outputs.cli.output_table import output_cells, output_table
+from batch_outputs.cli.talk import say, somebody_to_ask
 from batch_outputs.errors import ConfigurationError
+from batch_outputs.location import AzureAccount, SasAccess
 from batch_outputs.wording import counted, printable, size_text
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def delete_command(
     Something has to say what is meant: a pattern, --task, --kind, an age, --all or --container. At a terminal you are
     asked first, with names, count and bytes. A log goes with all its parts, and its age is that of the last one. A log
     that has no end mark and changed within the last 10 minutes is left, and the exit code is 125 then: if it is written
-    still, its writer would go on under another name.
+    still, its writer would go on under another name. Where nothing is what was asked for, that is said, with 0.
     """
     if container:
         if patterns or filters or where.task is not None or everything or growing:
@@ -70,7 +70,7 @@ def delete_command(
         raise click.UsageError(
             "Nothing says what is to be deleted; give a pattern, --task, --kind, --older-than, --newer-than, or --all."
         )
-    if not (yes or dry_run or _somebody_is_there()):
+    if not (yes or dry_run or somebody_to_ask()):
         raise click.UsageError(
             "There is no terminal to ask at; add --yes to delete, or --dry-run to see what would be."
         )
@@ -94,11 +94,22 @@ def _delete_outputs(where: Where, wanted: Wanted, *, growing: bool, dry_run: boo
         if cleared.files > len(cleared.names):
             say(f"  and {counted(cleared.files - len(cleared.names), 'more output')}")
         what = f"Delete {_amount(cleared)} from {seen.place}{_of_them_without_end(cleared)}?"
-        if not click.confirm(printable(what), err=True):
+        if not _is_agreed_to(what):
             say("nothing was deleted.")
             return FAILURE
         until = cleared.newest
     return run_async(_delete(where, wanted, growing=growing, until=until))
+
+
+def _is_agreed_to(question: str) -> bool:
+    """Ask; Ctrl-D is no yes. Ctrl-C goes on its way."""
+    try:
+        return click.confirm(printable(question), err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            click.echo(err=True)
+            return False
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,9 @@ async def _delete(where: Where, wanted: Wanted, *, growing: bool, until: datetim
 
 def _say_what_is_left(cleared: Cleared, place: str) -> int:
     """Say what was asked for and stays, or that nothing was found; the exit code."""
+    if cleared.changed:
+        what = counted(cleared.changed, "output")
+        say(f"{what} left that {'was' if cleared.changed == 1 else 'were'} stored or changed after the question.")
     if cleared.parts:
         say(f"{counted(cleared.parts, 'later part')} of logs left: a part goes with its log only.")
     if cleared.growing:
@@ -144,9 +158,11 @@ def _say_what_is_left(cleared: Cleared, place: str) -> int:
             f"{counted(cleared.growing, 'log')} left that may still grow: {names}{more}; "
             "wait for the end of the task, or add --growing."
         )
+    if cleared.failures.are_hopeless and len(cleared.failures_to_tell) > 1:
+        say("what else was asked for was not tried, as too much has failed.")
     if cleared.failures:
         raise ExceptionGroup("some could not be deleted", cleared.failures_to_tell)
-    if not (cleared.files or cleared.growing or cleared.parts):
+    if not (cleared.files or cleared.growing or cleared.parts or cleared.changed):
         say(f"nothing in {place} is what was asked for, so nothing was deleted.")
     return FAILURE if cleared.growing or cleared.parts else 0
 
@@ -167,7 +183,7 @@ def _delete_container(where: Where, *, dry_run: bool, yes: bool) -> int:
             say(f"{what} would be deleted.")
             return 0
         say(f"{what} is to be deleted, and cannot be brought back.")
-        answer = click.prompt("To go on, type the job's id", default="", show_default=False, err=True)
+        answer = _typed("To go on, type the job's id")
         if answer != where.job:
             say("that is not its id, so nothing was deleted.")
             return FAILURE
@@ -175,11 +191,22 @@ def _delete_container(where: Where, *, dry_run: bool, yes: bool) -> int:
     return 0
 
 
+def _typed(question: str) -> str:
+    """What is answered; nothing at Ctrl-D."""
+    try:
+        return str(click.prompt(question, default="", show_default=False, err=True))
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            click.echo(err=True)
+            return ""
+        raise
+
+
 def _container_of(where: Where) -> str:
     """The container of the job that is named.
 
     Raises:
-        ConfigurationError: a container is configured, and is no job's or another's.
+        ConfigurationError: a container is configured, and is no job's or another's, or access is to it alone.
     """
     from batch_outputs.names import job_container_name
 
@@ -189,6 +216,12 @@ def _container_of(where: Where) -> str:
         raise ConfigurationError(
             f"The job {where.job} has the container {name}, but {target.place} is configured, and stays; "
             "configure the account instead of a container."
+        )
+    access = target.account.access if isinstance(target.account, AzureAccount) else None
+    if isinstance(access, SasAccess) and access.is_for_one_container:
+        raise ConfigurationError(
+            f"Access to {target.account.place(name)} is by a SAS of this container, which cannot delete the container "
+            "itself; use an account SAS, the account's key, or an identity."
         )
     return name
 
@@ -210,8 +243,3 @@ async def _do_delete_container(where: Where, name: str) -> None:
     async with OutputAccount.at(where.target()) as account:
         await account.delete_container(name)
     say(f"the container {where.target().account.place(name)} was deleted with all that was in it.")
-
-
-def _somebody_is_there() -> bool:
-    """Whether there is a terminal to ask at, and to answer."""
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))

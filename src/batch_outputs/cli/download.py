@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_outputs.cli.filters import Filters, filter_options
+from batch_outputs.cli.filters import Filters, complete_folder, filter_options
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
-from batch_outputs.cli.placing import Placing
-from batch_outputs.cli.talk import counted, say, size_text, talk_to_terminal
+from batch_outputs.cli.talk import say, talk_to_terminal
+from batch_outputs.errors import BlobNotFoundError, StoreUnavailableError
 from batch_outputs.marks import LogMarks
+from batch_outputs.placing import Placing
+from batch_outputs.wording import counted, size_text
 
 if TYPE_CHECKING:
     from batch_outputs.fetching import Fetched
@@ -29,7 +31,14 @@ _CHECKS = {"sha256": "SHA-256", "md5": "MD5", "length": "length only"}
 @click.argument("patterns", metavar="[PATTERN...]", nargs=-1)
 @filter_options
 @click.option(
-    "--to", "folder", default=".", show_default=True, metavar="DIR", callback=not_empty, help="Where to write."
+    "--to",
+    "folder",
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    callback=not_empty,
+    shell_complete=complete_folder,
+    help="Where to write.",
 )
 @where_options(task_help="Only outputs of this task.")
 def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
@@ -43,7 +52,8 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
     and one kind are asked for. Each file appears whole or not at all, and never outside DIR.
 
     Run it again to go on where it was cut off: what is there unchanged (same length and time) is left alone, and of a
-    large file only the rest is read. Content is held against the checksum that it was stored with, if it was.
+    large file only the rest is read. Content is held against the checksum that it was stored with, if it was. Where
+    nothing is what was asked for, that is a failure, with 125.
     """
     run_async(_download(patterns, filters, folder, where))
 
@@ -51,22 +61,24 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
 async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
     import asyncio
 
-    from batch_outputs.errors import BlobNotFoundError
-    from batch_outputs.selection import check_task_has_outputs, select_wanted
-    from batch_outputs.transfer import for_each_listed
+    from batch_outputs.selection import check_task_has_outputs, select_as_read
+    from batch_outputs.transfer import for_each_listed, refuse_store
 
+    target = where.target_to_read()
+    refuse_store(folder, target.folder(target.container or ""))
     async with where.job_to_read() as job:
-        downloads = _Downloads(folder)
-        found = select_wanted(job, filters.wanted(where.task, patterns))
+        downloads = _Downloads(folder, job.place)
+        found = select_as_read(job, filters.wanted(where.task, patterns))
         names_only = where.task is not None and filters.kind is not None
         try:
-            with downloads.bar:
-                items = downloads.placed(found, names_only=names_only)
-                failures = await for_each_listed(items, downloads.fetch, ahead=_LISTED_AHEAD)
+            async with downloads.silence.watched():
+                with downloads.bar:
+                    items = downloads.placed(found, names_only=names_only)
+                    await for_each_listed(items, downloads.fetch, ahead=_LISTED_AHEAD, failures=downloads.failures)
         except asyncio.CancelledError:
             say(f"{downloads.summary} Run the same command again to go on from here.")
             raise
-        failures = [*downloads.placing.problems, *failures]
+        failures = [*downloads.placing.problems, *downloads.failures.to_tell]
         if not downloads.found:
             if failures:
                 raise failures[0]  # nothing could be listed
@@ -77,6 +89,8 @@ async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, wh
                 place=job.place,
             )
         say(downloads.summary)
+        if downloads.failures.are_hopeless:
+            say(downloads.what_was_not_tried)
         if failures:
             raise ExceptionGroup("some could not be downloaded", failures)
 
@@ -84,13 +98,24 @@ async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, wh
 class _Downloads:
     """What has been found, fetched and counted so far."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, place: str) -> None:
+        from batch_outputs.failures import Failures
+        from batch_outputs.silence import Silence
+
+        self.failures = Failures()
+        self.silence = Silence(self._say_silence)
         self.placing: Placing[OutputFileReference] = Placing(folder)
         self.found = False
         # Its length is known when all is listed.
         self.bar = click.progressbar(length=0, label="downloading", file=sys.stderr, hidden=not talk_to_terminal())
         self.bar.length = None
         self._folder = folder
+        self._place = place
+        self._outage_is_said = False
+        self._listed = 0
+        self._all_are_listed = False
+        self._tried = 0
+        self._failed = 0
         self._size_listed = 0
         self._size = 0
         self._unchanged = 0
@@ -102,29 +127,53 @@ class _Downloads:
     ) -> AsyncIterator[tuple[str, OutputFileReference]]:
         """The outputs with the paths that they are to have, as they are listed."""
         async for output in _without_joined_parts(outputs):
+            self.silence.sign()
             self.found = True
+            self._listed += 1
             self._size_listed += output.size or 0
             for item in self.placing.add(output.name if names_only else output.blob_name, output.blob_name, output):
                 yield item
         for item in self.placing.rest():
             yield item
+        self._all_are_listed = True
         self.bar.length = max(1, self._size_listed)
         self.bar.update(0)
 
     async def fetch(self, item: tuple[str, OutputFileReference]) -> None:
         """Fetch one, and count it."""
+        from batch_outputs.failures import named
         from batch_outputs.transfer import refuse_links
 
         path, output = item
-        refuse_links(self._folder, path)
-        fetched = await output.fetch(path, refresh=False, on_bytes=self.bar.update)
+        self._tried += 1
+        try:
+            refuse_links(self._folder, path)
+            fetched = await output.fetch(path, refresh=False, on_bytes=self._on_bytes)
+        except Exception as error:
+            self._failed += 1
+            if isinstance(error, StoreUnavailableError):
+                self._say_outage(error)
+            raise named(error, output.blob_name) from error.__cause__
         self._count(fetched)
+
+    @property
+    def what_was_not_tried(self) -> str:
+        """How much is left after giving up, in a sentence."""
+        left = self._listed - self._tried - len(self.placing.problems)
+        if self._all_are_listed and not left:
+            return "run the same command again to go on from here."
+        number = counted(left, "output") if self._all_are_listed else f"{counted(left, 'output')} or more"
+        return (
+            f"{number} {'was' if left == 1 and self._all_are_listed else 'were'} not tried, as too much has failed; "
+            "run the same command again to go on from here."
+        )
 
     @property
     def summary(self) -> str:
         """What was done, in a sentence."""
         files = sum(self._checked.values())
-        if self._unchanged and not files:
+        failed = self._failed + len(self.placing.problems)
+        if self._unchanged and not files and not failed:
             verb = "is" if self._unchanged == 1 else "are"
             return f"Nothing new for {self._folder}: {counted(self._unchanged, 'file')} {verb} there unchanged."
         details = []
@@ -137,10 +186,27 @@ class _Downloads:
             details.append(f"checked by {next(iter(checks))}")
         elif checks:
             details.append(f"checked by {', '.join(f'{name}: {number:,}' for name, number in checks.items())}")
+        if failed:
+            details.append(f"{failed:,} failed")
         behind = f" ({'; '.join(details)})" if details else ""
         return f"{counted(files, 'file')} downloaded to {self._folder}, {size_text(self._size)}{behind}."
 
+    def _on_bytes(self, more: int) -> None:
+        self.silence.sign()
+        self.bar.update(more)
+
+    def _say_silence(self) -> None:
+        if not self._outage_is_said:
+            self._outage_is_said = True
+            say(f"nothing has come from {self._place} for 10 seconds; this goes on as soon as something does.")
+
+    def _say_outage(self, error: StoreUnavailableError) -> None:
+        if not self._outage_is_said:
+            self._outage_is_said = True
+            say(f"{error} This goes on with the other outputs.")
+
     def _count(self, fetched: Fetched) -> None:
+        self.silence.sign()
         if fetched.unchanged:
             self._unchanged += 1
             return

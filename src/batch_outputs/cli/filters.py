@@ -13,7 +13,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from batch_outputs.cli.options import not_empty
-from batch_outputs.kinds import JobOutputKind, TaskOutputKind
+from batch_outputs.errors import ConfigurationError
+from batch_outputs.kinds import JobOutputKind, TaskOutputKind, kind_named
+from batch_outputs.shared_access import expiry_moment
 
 if TYPE_CHECKING:
     from batch_outputs.selection import Wanted
@@ -52,6 +54,9 @@ class Filters:
         """What is asked for, together with a task and patterns."""
         from batch_outputs.selection import Wanted
 
+        of_job = [kind for kind in self.kinds if isinstance(kind_named(kind), JobOutputKind)]
+        if task is not None and of_job:
+            raise click.UsageError(f"{of_job[0]} is of the job as a whole; leave out --task, or name a kind of a task.")
         return Wanted(task, frozenset(self.kinds), patterns, self.newer_than, self.older_than)
 
 
@@ -76,6 +81,27 @@ def moment(_: click.Context, __: click.Parameter, value: str | None) -> datetime
         ) from None
 
 
+def sas_expiry(_: click.Context, __: click.Parameter, value: str) -> datetime:
+    """The moment at which a SAS is to end: so far from now (`30m`, `12h`, `7d`, `2w`), or an ISO date or time.
+
+    That is in UTC unless it says otherwise.
+    """
+    try:
+        if span := _AGE.fullmatch(value.strip()):
+            return expiry_moment(timedelta(**{_UNITS[span[2]]: float(span[1])}))
+        then = datetime.fromisoformat(value.strip())
+        return expiry_moment(then if then.tzinfo else then.replace(tzinfo=UTC))
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
+    except OverflowError:
+        raise click.BadParameter(f"{value!r} is further away than calendars go.") from None
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is neither a time from now such as 30m, 12h, 7d or 2w nor a date or time such as 2026-05-31 or "
+            "2026-05-31T14:00Z."
+        ) from None
+
+
 def kind_option(command: F) -> F:
     """Give a command the option `--kind`, once or several times, as `kinds`."""
     return click.option(
@@ -83,7 +109,7 @@ def kind_option(command: F) -> F:
         "kinds",
         multiple=True,
         metavar="KIND",
-        callback=_none_empty,
+        callback=_kinds,
         shell_complete=complete_kind,
         help="Only outputs of this kind; several times: of one of these.",
     )(command)
@@ -124,7 +150,15 @@ def complete_kind(_: click.Context, __: click.Parameter, incomplete: str) -> lis
     ]
 
 
-def _none_empty(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+def complete_folder(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Leave it to the shell to complete the name of a folder."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _kinds(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    known = {str(kind).lower(): str(kind) for kind in _KINDS}
     for value in values:
         not_empty(context, parameter, value)
+        if (meant := known.get(value.lower(), value)) != value:
+            raise click.BadParameter(f"{value!r} and {meant} differ in their capitals, which count; write {meant}.")
     return values

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +12,9 @@ import click
 
 from batch_outputs.cli.options import Where, run_async, where_options
 from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal, when_text, width_of
-from batch_outputs.cli.talk import say, show
+from batch_outputs.cli.talk import check_output, say, show
 from batch_outputs.marks import LogMarks
+from batch_outputs.names import is_of_earlier_attempt
 from batch_outputs.wording import counted, printable, size_text
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _MOST_SORTED = 5_000
 """Jobs that are held in memory to be sorted by age."""
 _WIDEST_NAME = 40
-_KEPT = re.compile(r"\.attempt-[^./]+")
-"""In the name of a log of an earlier attempt."""
 
 
 @click.command("jobs")
@@ -46,6 +44,7 @@ def jobs_command(prefix: str, as_json: bool, where: Where) -> None:
     not what is in it. Needs an account key, an account SAS or an identity: with one container only, that is the one job
     listed. An object of --json has job (what --job takes), container and last_modified.
     """
+    check_output()
     run_async(_jobs(prefix, where, as_json=as_json))
 
 
@@ -113,6 +112,7 @@ def tasks_command(prefix: str, long: bool, as_json: bool, where: Where) -> None:
     has no end mark; the exit code is what run has kept with its logs. An object of --json has task, with --long also
     files, size, last_modified, state and exit_code.
     """
+    check_output()
     run_async(_tasks(prefix, where, long=long, as_json=as_json))
 
 
@@ -162,7 +162,7 @@ class _TaskFacts:
         changed = output.last_modified
         self.last_modified = max(filter(None, [self.last_modified, changed]), default=None)
         marks = LogMarks.from_metadata(output.metadata or {})
-        if marks.log is not None and _KEPT.search(output.name):
+        if marks.log is not None and is_of_earlier_attempt(output.name):
             return  # how an earlier attempt ended says nothing of the last one
         state = state_of(output, now)
         if state == "growing" or (state == "partial" and self.state == "complete"):
@@ -196,9 +196,9 @@ class _TaskFacts:
 async def _facts_of_tasks(job: JobOutputStorage, prefix: str) -> AsyncIterator[_TaskFacts]:
     """The facts of each task, as soon as its last output has been seen."""
     facts: _TaskFacts | None = None
-    async for output in _outputs_of_tasks(job, prefix):
-        if output.task_id is None:
-            continue
+    async for output in job.list_all_outputs(prefix):  # one listing, many tasks a page
+        if output.task_id is None or not output.task_id.startswith(prefix):
+            continue  # a prefix with a slash in it is none of ids
         if facts is None or output.task_id != facts.task_id:
             if facts is not None:
                 yield facts
@@ -206,13 +206,3 @@ async def _facts_of_tasks(job: JobOutputStorage, prefix: str) -> AsyncIterator[_
         facts.add(output, datetime.now(UTC))
     if facts is not None:
         yield facts
-
-
-async def _outputs_of_tasks(job: JobOutputStorage, prefix: str) -> AsyncIterator[OutputFileReference]:
-    if not prefix:  # one listing, many tasks a page
-        async for output in job.list_all_outputs():
-            yield output
-        return
-    async for task_id in job.list_tasks(prefix):
-        async for output in job.task(task_id).list_outputs():
-            yield output

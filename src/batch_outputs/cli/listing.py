@@ -12,8 +12,9 @@ import click
 
 from batch_outputs.cli.filters import Filters, filter_options
 from batch_outputs.cli.options import Where, run_async, where_options
-from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal, when_text, width_of
-from batch_outputs.cli.talk import say, show
+from batch_outputs.cli.output_table import output_cells, output_table
+from batch_outputs.cli.table import Column, Table, width_of
+from batch_outputs.cli.talk import check_output, say, show
 from batch_outputs.wording import counted, size_text
 
 if TYPE_CHECKING:
@@ -40,12 +41,14 @@ def list_command(patterns: tuple[str, ...], filters: Filters, summary: bool, as_
 
     A log is shown as growing if it has no end mark and changed within the last 10 minutes, and as partial if that is
     longer ago: its task was cut off, or is silent. A log that was begun anew is stored in parts: "part 1" goes on in
-    the next one.
+    the next one. Each blob is shown, and its age judged, by itself; download and delete take the parts of a log as one,
+    which is as new as the last. Where nothing is what was asked for, nothing is listed, with 0.
 
     An object of --json has task, kind, name, blob, size (bytes), last_modified, complete, state (complete, growing,
     partial, or continued for a first part) and part; of --summary --json kind, tasks, files, size, growing and partial,
     with null for the kind in the last one, which is the sum of all.
     """
+    check_output()
     run_async(_list(patterns, filters, where, summary=summary, as_json=as_json))
 
 
@@ -137,27 +140,6 @@ def _show_sums(kinds: dict[str, Sums]) -> None:
     )
     for kind, sums in kinds.items():
         table.row(kind, f"{sums.tasks:,}", f"{sums.files:,}", size_text(sums.size), sums.incomplete_text)
-
-
-def output_table() -> Table:
-    """A table of outputs, a row each."""
-    when, state = (Column("CHANGED", 10), 8) if at_terminal() else (Column("CHANGED", 20), 7)
-    return Table(Column("SIZE", 9, right=True), when, Column("STATE", state), Column("NAME"))
-
-
-def output_cells(output: OutputFileReference, state: OutputState, now: datetime) -> tuple[Cell | str, ...]:
-    """The row of an output."""
-    return size_text(output.size), when_text(output.last_modified, now), _state_cell(output, state), output.blob_name
-
-
-def _state_cell(output: OutputFileReference, state: OutputState) -> Cell:
-    part = output.part or 1
-    if state == "continued" or (state == "complete" and part > 1):
-        return Cell(f"part {part}")
-    # Of a file there is nothing to say, and elsewhere than at a terminal nothing of a log that is as it should be.
-    if state == "complete" and not (output.is_log and at_terminal()):
-        return Cell("")
-    return Cell(state, COLOURS[state])
 
 
 def _record(output: OutputFileReference, state: OutputState) -> dict[str, object]:

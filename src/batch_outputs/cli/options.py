@@ -73,7 +73,11 @@ class Where:
 
 
 def where_options(
-    *, job: bool = True, task: bool = True, task_help: str = "The task.  [default: AZ_BATCH_TASK_ID]"
+    *,
+    job: bool = True,
+    task: bool = True,
+    container: bool = True,
+    task_help: str = "The task.  [default: AZ_BATCH_TASK_ID]",
 ) -> Callable[[F], Callable[..., Any]]:
     """Give a command the options `--job`, `--task`, `--container-url`, `--account-url` as one argument `where`."""
 
@@ -83,27 +87,28 @@ def where_options(
             where = Where(
                 options.pop("job", None),
                 options.pop("task", None),
-                options.pop("container_url"),
+                options.pop("container_url", None),
                 options.pop("account_url"),
             )
             return command(*args, where=where, **options)
 
         of_job = click.option("--job", metavar="ID", callback=not_empty, help="The job.  [default: AZ_BATCH_JOB_ID]")
         of_task = click.option("--task", metavar="ID", callback=not_empty, help=task_help)
+        of_container = click.option(
+            "--container-url",
+            metavar="URL",
+            callback=_refuse_secret,
+            help="The job's container, without a SAS, or file:///folder.",
+        )
         decorators = [
             *([of_job] if job else []),
             *([of_task] if task else []),
-            click.option(
-                "--container-url",
-                metavar="URL",
-                callback=_refuse_secret,
-                help="The job's container, without a SAS, or file:///folder.",
-            ),
+            *([of_container] if container else []),
             click.option(
                 "--account-url",
                 metavar="URL",
                 callback=_refuse_secret,
-                help="The storage account; the container follows from the job.",
+                help="The storage account" + ("; the container follows from the job." if container else "."),
             ),
         ]
         decorated: Callable[..., Any] = call

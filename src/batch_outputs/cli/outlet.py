@@ -9,9 +9,9 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from batch_outputs.cli.talk import ReaderGoneError, writing_output
-from batch_outputs.cli.terminal import TerminalFilter
+from batch_outputs.cli.talk import ReaderGoneError, check_output, writing_output
 from batch_outputs.errors import TargetError
+from batch_outputs.terminal_text import TerminalFilter
 
 T = TypeVar("T")
 
@@ -26,8 +26,7 @@ class Outlet:
     """
 
     def __init__(self) -> None:
-        if sys.stdout is None:
-            raise TargetError("Standard output is closed; lead it to a file, a pipe or a terminal.", path="-")
+        check_output()
         self._clean = TerminalFilter() if sys.stdout.isatty() else None
 
     def __enter__(self) -> Self:

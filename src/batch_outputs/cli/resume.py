@@ -9,8 +9,9 @@ import click
 
 from batch_outputs.cli.codes import FAILURE
 from batch_outputs.cli.options import Where, flush_timeout_option, run_async, where_options
-from batch_outputs.cli.talk import counted, say, sentences, size_text
+from batch_outputs.cli.talk import say, sentences
 from batch_outputs.errors import TargetError
+from batch_outputs.wording import counted, size_text
 
 
 @click.command("resume", short_help="Finish what a killed run left unsaved.")

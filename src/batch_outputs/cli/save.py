@@ -11,9 +11,10 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
-from batch_outputs.cli.talk import counted, printable, say, say_where, show, size_text, talk_to_terminal
+from batch_outputs.cli.talk import say, say_where, show, talk_to_terminal
 from batch_outputs.errors import SourceError, TargetError
 from batch_outputs.kinds import OutputKind, kind_named
+from batch_outputs.wording import counted, printable, size_text
 
 if TYPE_CHECKING:
     from batch_outputs.output_storage import SaveProgress

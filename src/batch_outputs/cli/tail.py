@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -18,6 +18,8 @@ from batch_outputs.marks import LogMarks
 if TYPE_CHECKING:
     from batch_outputs.outputs import OutputFileReference
     from batch_outputs.storage import JobOutputStorage
+
+T = TypeVar("T")
 
 _LEAST_WAIT = 1.0
 """Seconds between two searches for a name that is not there; each takes several requests."""
@@ -72,7 +74,7 @@ def tail_command(name: str, follow: bool, lines: Lines, interval: float, where: 
 
     NAME is as for cat, and so is what a terminal is shown. With -f a log is followed as it grows, across its parts and
     through outages, and also anew when another attempt of the task begins it anew; a NAME that is not there yet is
-    waited for. It ends, with 0, when the log is complete.
+    waited for, if a task is named. It ends, with 0, when the log is complete.
     """
     with Outlet() as outlet:
         work = _follow(name, where, outlet, lines, interval) if follow else _tail(name, where, outlet, lines)
@@ -80,7 +82,7 @@ def tail_command(name: str, follow: bool, lines: Lines, interval: float, where: 
 
 
 async def _tail(name: str, where: Where, outlet: Outlet, lines: Lines) -> None:
-    from batch_outputs.selection import find
+    from batch_outputs.finding import find
 
     async with where.job_to_read() as job:
         output = await find(job, task_to_read(where), name)
@@ -121,7 +123,7 @@ class _Follower:
     async def _write(self, output: OutputFileReference, lines: Lines) -> bool:
         """False if it was begun anew or deleted before it was complete."""
         try:
-            offset = await _offset(output, lines)
+            offset = await self._ride_out(lambda: _offset(output, lines))
             pieces = output.follow(offset, interval=self._interval, on_outage=_say_outage, on_recovery=_say_recovery)
             async for piece in _from_line(pieces, lines):
                 self._outlet.write(piece)
@@ -129,7 +131,7 @@ class _Follower:
             self._outlet.end_text()
             say(f"{output.blob_name} was begun anew, by another attempt perhaps; that is followed from its beginning.")
             return False
-        except BlobNotFoundError:
+        except (BlobNotFoundError, ContainerNotFoundError):
             self._outlet.end_text()
             say(f"{output.blob_name} was deleted; waiting for it to be begun anew.")
             return False
@@ -142,27 +144,43 @@ class _Follower:
         """
         import anyio
 
-        from batch_outputs.selection import find
+        from batch_outputs.finding import find, says_whose
 
-        waits = is_out = False
+        def look() -> Awaitable[OutputFileReference]:
+            return find(self._job, self._task, self._name)
+
+        waits = False
         while True:
             try:
-                output = await find(self._job, self._task, self._name)
+                # One that does not answer from the first request on has most likely a wrong address.
+                output = await (self._ride_out(look) if again or waits else look())
             except (BlobNotFoundError, ContainerNotFoundError):
                 if not (again or waits):
+                    if self._task is None and not says_whose(self._name):
+                        raise  # nobody would ever save it for the job as a whole
                     owner = f" of task {self._task}" if self._task is not None else ""
                     say(f"there is no {self._name}{owner} in {self._job.place} yet; waiting for it.")
                 waits = True
+            else:
+                return output, waits
+            await anyio.sleep(max(self._interval, _LEAST_WAIT))
+
+    async def _ride_out(self, request: Callable[[], Awaitable[T]]) -> T:
+        """What a request is answered with, however long that takes; an outage is told, and its end."""
+        import anyio
+
+        is_out = False
+        while True:
+            try:
+                answer = await request()
             except StoreUnavailableError as error:
-                if not (again or waits):
-                    raise  # most likely the address is wrong
                 if not is_out:
                     _say_outage(error)
                 is_out = True
             else:
                 if is_out:
                     _say_recovery()
-                return output, waits
+                return answer
             await anyio.sleep(max(self._interval, _LEAST_WAIT))
 
 

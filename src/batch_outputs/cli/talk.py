@@ -11,24 +11,7 @@ import click
 
 from batch_outputs.cli.voice import Voice, write
 from batch_outputs.errors import BatchOutputsError, TargetError
-from batch_outputs.wording import counted, printable, size_text, time_text
-
-__all__ = [
-    "ReaderGoneError",
-    "all_is_said",
-    "counted",
-    "printable",
-    "say",
-    "say_where",
-    "say_without_waiting",
-    "sentences",
-    "show",
-    "size_text",
-    "talk_to_terminal",
-    "time_text",
-    "without_secrets",
-    "writing_output",
-]
+from batch_outputs.wording import printable
 
 _SECRET = re.compile(r"(?i)((?:sig|signature|accountkey)(?:=|%3d|%253d))[^&;)\s\"']+")
 
@@ -64,6 +47,16 @@ def say_where(place: str, *, embedded: bool) -> None:
         say(f"nothing says where outputs go, so they go to the folder {place}.")
     else:
         say(f"saving to {place}.")
+
+
+def check_output() -> None:
+    """Make sure, before any work, that what a command is asked for can be shown.
+
+    Raises:
+        TargetError: stdout is closed.
+    """
+    if sys.stdout is None:
+        raise TargetError("Standard output is closed; lead it to a file, a pipe or a terminal.", path="-")
 
 
 def show(line: str) -> None:
@@ -113,3 +106,8 @@ def without_secrets(text: str) -> str:
 def talk_to_terminal() -> bool:
     """Whether what we say is read at a terminal, where a progress bar is of use."""
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def somebody_to_ask() -> bool:
+    """Whether there is a terminal to ask at, and to answer."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))

@@ -14,7 +14,7 @@ import click
 
 from batch_outputs.cli.codes import FAILURE
 from batch_outputs.cli.options import Where, flush_interval_option, flush_timeout_option, not_empty, where_options
-from batch_outputs.cli.talk import counted, say, say_where, say_without_waiting, sentences, size_text
+from batch_outputs.cli.talk import say, say_where, say_without_waiting, sentences
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import InvalidNameError
 from batch_outputs.growing_file import GrowingFile
@@ -24,6 +24,7 @@ from batch_outputs.runner.plan import FLUSH_INTERVAL
 from batch_outputs.runner.process import ENDING, OtherProcess
 from batch_outputs.settings import carries_secret
 from batch_outputs.sources import Folders
+from batch_outputs.wording import counted, size_text
 
 if TYPE_CHECKING:
     from batch_outputs.storage import JobOutputStorage, TaskOutputStorage

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from batch_outputs.cli.codes import FAILURE
-from batch_outputs.cli.talk import all_is_said, counted, say, say_where, sentences, size_text
+from batch_outputs.cli.talk import all_is_said, say, say_where, sentences
 from batch_outputs.runner.launch import Run, launch
 from batch_outputs.runner.plan import RunPlan
 from batch_outputs.runner.program import CannotStartError, Program
 from batch_outputs.runner.report import check_report, write_report
 from batch_outputs.runner.result import RunResult
+from batch_outputs.wording import counted, size_text
 
 if TYPE_CHECKING:
     from batch_outputs.outputs import OutputFileReference
