@@ -7,6 +7,7 @@
     │   ├── SourceNotFoundError  a path or pattern leads to no file
     │   └── FileChangedError     it kept changing while it was read
     ├── TargetError              a local file cannot be written by a download
+    ├── TemplateError            a job template or its parameters have a mistake, at a place that is named
     ├── LogNotSavedError         a tracked save ended with bytes that could not be stored
     └── StoreError               a store refused a request or did not answer
         ├── BlobNotFoundError
@@ -72,6 +73,29 @@ class TargetError(BatchOutputsError):
     def __init__(self, message: str, *, path: str | os.PathLike[str]) -> None:
         super().__init__(message)
         self.path = os.fspath(path)
+
+
+class TemplateError(BatchOutputsError):
+    """A template of a job, or a value for one of its parameters, cannot be used; nothing was done.
+
+    `file` is what it was read from, `line` and `column` (counted from 1) where in it the value begins, and `path` the
+    way to the value, such as `job.properties.taskFactory.parameterSets[0].step`; each is None where there is none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.path = path
 
 
 class LogNotSavedError(BatchOutputsError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Self
 
 from anyio import Lock
@@ -60,6 +61,14 @@ class JobContainer:
         metadata = {JOB_ID_KEY: self.job_id} if self.job_id else {}
         try:
             return await account.create_container(self.location.container, metadata=metadata)
+        finally:
+            await account.aclose()
+
+    async def signed_url(self, *, permissions: str, expires: datetime) -> str:
+        """The container's URL that gives access by itself: a secret, unless it is a folder's."""
+        account = open_account(self.location.account)
+        try:
+            return await account.signed_url(self.location.container, permissions=permissions, expires=expires)
         finally:
             await account.aclose()
 

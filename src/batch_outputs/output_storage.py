@@ -87,6 +87,11 @@ class OutputStorage:
         return self._container.location.container
 
     @property
+    def container_url(self) -> str:
+        """The URL of the job's container, never with a SAS: for those who have access of their own."""
+        return self._container.location.url
+
+    @property
     def place(self) -> str:
         """Where outputs go, for people: host and container, or a folder; never with a secret."""
         return self._container.location.place

@@ -80,66 +80,91 @@ def find_sources(
     Raises:
         InvalidNameError: a specification gives no names, or two files would get the same.
     """
-    found: dict[str, Source] = {}
+
+    def name(found: Found) -> str:
+        return folders.name(found.path) if wanted is None else name_at(wanted, found.below)
+
+    return find_named(specifications, folders, environ, name)
+
+
+def find_named(
+    specifications: Sequence[str | os.PathLike[str]],
+    folders: Folders,
+    environ: Mapping[str, str],
+    name: Callable[[Found], str],
+    *,
+    recursive: bool = True,
+    way_out: str = "save them in two steps, under names of their own",
+) -> tuple[list[Source], list[BatchOutputsError]]:
+    """As `find_sources`, with names by a rule of the caller's; of folders, unless `recursive`, only the files in them.
+
+    `way_out` is what to do where two files would get the same name.
+
+    Raises:
+        InvalidNameError: a specification gives no names, or two files would get the same.
+    """
+    sources: dict[str, Source] = {}
     failed: list[BatchOutputsError] = []
     for specification in specifications:
         text = os.fspath(specification)
         problems: list[BatchOutputsError] = []
-        sources: list[Source] = []
-        for found_at in _files(text, folders, environ, problems.append):
+        here: list[Source] = []
+        for found in _files(text, folders, environ, problems.append, recursive=recursive):
             try:
-                name = folders.name(found_at.path) if wanted is None else name_at(wanted, found_at.below)
-                sources.append(Source(folders.locate(found_at.path), name))
+                here.append(Source(folders.locate(found.path), name(found)))
             except InvalidNameError as error:
-                if is_text(found_at.path):
+                if is_text(found.path):
                     raise
                 problems.append(error)  # of this one file: the others have names
-        failed += problems if sources or problems else [nothing_found(text)]
-        for source in sources:
-            earlier = found.setdefault(source.name, source)
+        failed += problems if here or problems else [nothing_found(text, recursive=recursive)]
+        for source in here:
+            earlier = sources.setdefault(source.name, source)
             if os.path.abspath(earlier.path) != os.path.abspath(source.path):
                 raise InvalidNameError(
-                    f"{earlier.path} and {source.path} would both be saved as {source.name}; "
-                    "save them in two steps, under names of their own.",
+                    f"{earlier.path} and {source.path} would both be saved as {source.name}; {way_out}.",
                     name=source.name,
                 )
-    return list(found.values()), failed
+    return list(sources.values()), failed
 
 
-def nothing_found(specification: str) -> SourceNotFoundError:
+def nothing_found(specification: str, *, recursive: bool = True) -> SourceNotFoundError:
     """The error for a path or pattern that leads to no file."""
     if has_wildcard(specification):
         return SourceNotFoundError(f"No file matches {specification}; check the pattern.", path=specification)
     if os.path.isdir(specification):
-        return SourceNotFoundError(f"The folder {specification} holds no file.", path=specification)
+        way_out = "." if recursive else " by itself; for those in its folders add recursive (--recursive)."
+        return SourceNotFoundError(f"The folder {specification} holds no file{way_out}", path=specification)
     return SourceNotFoundError(f"There is no file {specification}; check the path.", path=specification)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """A file at `path`; `below` is the way to it from the folder before the first wildcard, None for a plain path."""
 
     path: str
     below: str | None
 
 
-def _files(specification: str, folders: Folders, environ: Mapping[str, str], unreadable: Report) -> Iterator[_Found]:
+def _files(
+    specification: str, folders: Folders, environ: Mapping[str, str], unreadable: Report, *, recursive: bool
+) -> Iterator[Found]:
     located = folders.locate(specification)
     if os.path.isdir(located):
-        for segments in _walk(located, Pattern("", ("**",)), folders.skip, unreadable, hidden=True):
-            yield _Found(os.path.join(specification, *segments), "/".join(segments))
+        everything = Pattern("", ("**" if recursive else "*",))
+        for segments in _walk(located, everything, folders.skip, unreadable, hidden=True):
+            yield Found(os.path.join(specification, *segments), "/".join(segments))
         return
     if os.path.lexists(located):
-        yield _Found(specification, None)
+        yield Found(specification, None)
         return
     pattern = pattern_here(specification, environ)
     if pattern.is_literal:
         if pattern.base != specification:  # a variable was expanded
-            yield from _files(pattern.base, folders, {}, unreadable)
+            yield from _files(pattern.base, folders, {}, unreadable, recursive=recursive)
         return
     top = folders.locate(pattern.base) or os.curdir
     for segments in _walk(top, pattern, folders.skip, unreadable, hidden=False):
-        yield _Found(os.path.join(pattern.base, *segments), "/".join(segments))
+        yield Found(os.path.join(pattern.base, *segments), "/".join(segments))
 
 
 def _walk(
@@ -160,7 +185,7 @@ def _walk(
         if entry.name == OWN_FOLDER or (skip is not None and os.path.abspath(entry.path) == skip):
             continue
         if entry.is_dir(follow_symlinks=False):
-            if hidden or pattern.may_match_below(path):
+            if (hidden and pattern.segments == ("**",)) or pattern.may_match_below(path):
                 yield from _walk(top, pattern, skip, unreadable, hidden=hidden, below=path)
         elif entry.is_file() and (hidden or pattern.matches(path)):
             yield path

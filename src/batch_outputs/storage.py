@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from batch_outputs.environment import TaskEnvironment
@@ -27,6 +28,7 @@ from batch_outputs.settings import (
     container_target,
     find_target,
 )
+from batch_outputs.shared_access import LIFETIME, PERMISSIONS, expiry_moment, ordered_permissions
 from batch_outputs.stores.base import BlobPrefix, BlobProperties
 
 
@@ -250,13 +252,16 @@ class JobOutputStorage(OutputStorage):
         tasks = [task_id for entry in page.entries if (task_id := _task_id(entry)) is not None]
         return TaskPage(tuple(tasks), page.after)
 
-    async def list_all_outputs(self) -> AsyncIterator[OutputFileReference]:
+    async def list_all_outputs(self, prefix: str = "") -> AsyncIterator[OutputFileReference]:
         """The stored outputs of the job and of all its tasks, by blob name, page by page as they are asked for.
+
+        Args:
+            prefix: What the blob names begin with: `frame-0` for all tasks whose ids do, `t1/$TaskLog/` for one folder.
 
         Raises:
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
-        async for properties in self._container.store.list():
+        async for properties in self._container.store.list(prefix):
             output = parse_blob_name(properties.name)
             if output is None:
                 continue  # somebody else's blob
@@ -270,6 +275,29 @@ class JobOutputStorage(OutputStorage):
             AccessDeniedError: the credential may not create containers (a container SAS may not).
         """
         return await self._container.create()
+
+    async def generate_container_url(
+        self, expiry: timedelta | datetime = LIFETIME, permissions: str = PERMISSIONS
+    ) -> str:
+        """The URL of the job's container with a SAS, for tasks that have no access of their own. It is a secret.
+
+        With an account key it is a service SAS, made without a request; with an identity a user-delegation SAS, which
+        ends after 7 days at most and allows no more than the identity may do. For a folder it is its `file:` URL. The
+        container need not exist yet.
+
+        Args:
+            expiry: For how long it is good from now, or until when (with a time zone).
+            permissions: The letters of the service: `r` read, `a` add, `c` create, `w` write, `d` delete, `l` list and
+                so on.
+
+        Raises:
+            ConfigurationError: the expiry is past, absurd or beyond what an identity can sign, a letter is unknown, or
+                access is by a SAS, which cannot make another.
+            AccessDeniedError: the identity may not sign.
+            StoreUnavailableError: the service does not answer.
+        """
+        letters = ordered_permissions(permissions)
+        return await self._container.signed_url(permissions=letters, expires=expiry_moment(expiry))
 
 
 def _task_id(entry: BlobProperties | BlobPrefix) -> str | None:

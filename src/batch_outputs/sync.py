@@ -20,7 +20,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -36,6 +36,7 @@ from batch_outputs.fetching import Fetched
 from batch_outputs.kinds import JobOutputKind, OutputKind, TaskOutputKind
 from batch_outputs.names import job_container_name
 from batch_outputs.settings import Target, account_from_connection_string, account_target, find_target
+from batch_outputs.shared_access import LIFETIME, PERMISSIONS
 from batch_outputs.storage import TaskPage
 from batch_outputs.termination import termination
 from batch_outputs.tracking import TrackingError
@@ -383,6 +384,11 @@ class _OutputStorage(Generic[Storage]):
         return self._storage.container
 
     @property
+    @_like(async_storage.TaskOutputStorage.container_url)
+    def container_url(self) -> str:
+        return self._storage.container_url
+
+    @property
     @_like(async_storage.TaskOutputStorage.place)
     def place(self) -> str:
         return self._storage.place
@@ -613,12 +619,16 @@ class JobOutputStorage(_OutputStorage[async_storage.JobOutputStorage]):
         return _run(self._storage.page_of_tasks(prefix, after=after, limit=limit))
 
     @_like(async_storage.JobOutputStorage.list_all_outputs)
-    def list_all_outputs(self) -> Iterator[OutputFileReference]:
-        return map(OutputFileReference, _iterate(self._storage.list_all_outputs(), _LISTED_AT_ONCE))
+    def list_all_outputs(self, prefix: str = "") -> Iterator[OutputFileReference]:
+        return map(OutputFileReference, _iterate(self._storage.list_all_outputs(prefix), _LISTED_AT_ONCE))
 
     @_like(async_storage.JobOutputStorage.create_container)
     def create_container(self) -> bool:
         return _run(self._storage.create_container())
+
+    @_like(async_storage.JobOutputStorage.generate_container_url)
+    def generate_container_url(self, expiry: timedelta | datetime = LIFETIME, permissions: str = PERMISSIONS) -> str:
+        return _run(self._storage.generate_container_url(expiry, permissions))
 
 
 class OutputAccount:

@@ -23,7 +23,9 @@ from batch_outputs.errors import (
     ContainerNotFoundError,
     WrongBlobTypeError,
 )
-from batch_outputs.location import StoreLocation
+from batch_outputs.location import AzureAccount, StoreLocation
+from batch_outputs.settings import container_target
+from batch_outputs.stores import open_store
 from batch_outputs.stores.base import BlobPrefix, Store, StoreAccount, Written
 from support.azurite import Container
 from support.fault_proxy import FaultProxy
@@ -925,6 +927,20 @@ async def test_account_lists_containers(account: StoreAccount) -> None:
     assert [found.name async for found in account.list_containers(f"{run}-")] == created
     assert [found.name async for found in account.list_containers(f"{run}-3")] == [f"{run}-3"]
     assert [found async for found in account.list_containers(f"{run}-x")] == []
+
+
+async def test_account_gives_urls_that_open(account: StoreAccount) -> None:
+    """The URL of a container that is yet to be created leads to it afterwards, and gives the access it is to give."""
+    name = f"job-{uuid.uuid4().hex}"
+    url = await account.signed_url(name, permissions="rcwl", expires=datetime.now(UTC) + timedelta(hours=1))
+    await account.create_container(name)
+    location = container_target(url).location(None)
+    assert location.container == name
+    if isinstance(location.account, AzureAccount):
+        store = open_store(location)
+        await store.put("x", b"data")
+        assert await content(store, "x") == b"data"
+        await store.aclose()
 
 
 async def test_account_opens_what_is_missing(account: StoreAccount) -> None:

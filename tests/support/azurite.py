@@ -20,6 +20,7 @@ from pathlib import Path
 from azure.storage.blob import (
     BlobServiceClient,
     ContainerClient,
+    LinearRetry,
     ResourceTypes,
     generate_account_sas,
     generate_container_sas,
@@ -36,7 +37,7 @@ ALL_PERMISSIONS = "racwdl"
 START_TIMEOUT = 60.0
 OLDEST_NODE = 20
 SIGNATURE = re.compile(r"(?<=[?&])(?:s[a-z]|sig)=[^& ]*&?")
-LISTENING = re.compile(r"successfully listens on http://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"successfully listens on https?://127\.0\.0\.1:(\d+)")
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,9 @@ class Azurite:
 
     @cached_property
     def service(self) -> BlobServiceClient:
-        """One client of azure-storage-blob for all tests."""
-        return BlobServiceClient.from_connection_string(self.connection_string)
+        """One client of azure-storage-blob for all tests; its own pauses are so long that a test would seem to hang."""
+        soon = LinearRetry(backoff=1, random_jitter_range=0, retry_total=10)
+        return BlobServiceClient.from_connection_string(self.connection_string, retry_policy=soon)
 
     def new_container(self, name: str | None = None) -> Container:
         """Create a container, under a name that nobody else has unless one is given."""
@@ -145,10 +147,13 @@ class Azurite:
 
 
 @contextmanager
-def running_azurite(log: Path, *, location: Path | None = None) -> Iterator[Azurite]:
+def running_azurite(
+    log: Path, *, location: Path | None = None, certificate: tuple[Path, Path] | None = None
+) -> Iterator[Azurite]:
     """Start a server with nothing in it and stop it at the end; it also stops when this process is killed.
 
-    With a `location`, what that folder holds is in it, and what is stored is kept there.
+    With a `location`, what that folder holds is in it, and what is stored is kept there. With a `certificate` and its
+    private key it speaks https on localhost and takes the tokens of identities; the clients it gives are for http only.
     """
     home = installed()
     kept = ["--inMemoryPersistence"] if location is None else ["--location", str(location)]
@@ -162,6 +167,11 @@ def running_azurite(log: Path, *, location: Path | None = None) -> Iterator[Azur
         # Azurite drops an idle connection after 5 s, Azure after minutes.
         *("--blobKeepAliveTimeout", "60"),
         *(*kept, "--disableTelemetry", "--skipApiVersionCheck"),
+        *(
+            []
+            if certificate is None
+            else ["--oauth", "basic", "--cert", str(certificate[0]), "--key", str(certificate[1])]
+        ),
     ]
     with ExitStack() as stack:
         output = stack.enter_context(log.open("wb"))

@@ -78,6 +78,10 @@ class MemoryAccount:
         """See `StoreAccount.delete_container`."""
         return self.containers.pop(name, None) is not None
 
+    async def signed_url(self, name: str, *, permissions: str, expires: datetime) -> str:
+        """See `StoreAccount.signed_url`."""
+        return self.account.container_url(name)
+
     def open(self, container: str) -> MemoryStore:
         """See `StoreAccount.open`."""
         return MemoryStore(self, container)

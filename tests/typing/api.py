@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, assert_type
+from typing import Any, Literal, assert_type
+
+from azure.batch.models import BatchNodeIdentityReference, BatchTaskCreateOptions, EnvironmentSetting, OutputFile
 
 from batch_outputs import (
     BatchOutputsError,
@@ -29,6 +31,33 @@ from batch_outputs import (
     TrackingError,
     job_container_name,
     sync,
+)
+from batch_outputs.client import (
+    FileGroup,
+    GroupDeletion,
+    GroupFile,
+    GroupProgress,
+    GroupTransfer,
+    StoredGroup,
+    check_upload_rules,
+    file_group_container_name,
+    job_output_storage,
+    list_file_groups,
+    output_file,
+    task_environment_settings,
+    task_output_storage,
+    upload_path,
+)
+from batch_outputs.client import sync as client_sync
+from batch_outputs.client.templates import (
+    Container,
+    Expansion,
+    Parameter,
+    StoredContainers,
+    Template,
+    TemplateContainers,
+    read_parameters,
+    to_models,
 )
 from batch_outputs.kinds import OutputKind
 from batch_outputs.runner import (
@@ -140,10 +169,69 @@ async def job(outputs: JobOutputStorage) -> None:
     assert_type(outputs.task("t1"), TaskOutputStorage)
     assert_type(outputs.output_at("t1/$TaskOutput/a"), OutputFileReference)
     assert_type(outputs.list_tasks("t"), AsyncIterator[str])
+    assert_type(outputs.list_all_outputs("t"), AsyncIterator[OutputFileReference])
     assert_type(await outputs.page_of_tasks("t", after="t1", limit=10), TaskPage)
     assert_type((await outputs.page_of_tasks()).tasks, tuple[str, ...])
     assert_type((await outputs.page_of_tasks()).after, str | None)
     assert_type(await outputs.create_container(), bool)
+    assert_type(outputs.container_url, str)
+    assert_type(await outputs.generate_container_url(timedelta(days=1), permissions="rl"), str)
+    assert_type(await outputs.generate_container_url(expiry=datetime.now(UTC)), str)
+
+
+async def file_group(group: FileGroup) -> None:
+    """`FileGroup` and the groups there are."""
+    assert_type(file_group_container_name("data"), str)
+    assert_type(FileGroup.at(find_target(), "data"), FileGroup)
+    assert_type(FileGroup.from_env("data"), FileGroup)
+    assert_type(FileGroup.from_account_url("file:///tmp/a", "data", credential=None), FileGroup)
+    assert_type(FileGroup.from_connection_string("…", "data"), FileGroup)
+    assert_type((group.group, group.container, group.place, group.url), tuple[str, str, str, str])
+    assert_type(await group.exists(), bool)
+    assert_type(await group.create_container(), bool)
+    uploaded = await group.upload("a", Path("b"), recursive=True, flatten=True, remote_path="c", on_progress=progressed)
+    assert_type(uploaded, GroupTransfer)
+    assert_type((uploaded.moved, uploaded.unchanged, uploaded.size), tuple[tuple[str, ...], tuple[str, ...], int])
+    assert_type(await group.download(Path("out"), "*.png", on_progress=progressed), GroupTransfer)
+    assert_type(group.list("*.png"), AsyncIterator[GroupFile])
+    gone = await group.delete("*.png", until=datetime.now(UTC), on_progress=progressed)
+    assert_type((gone, gone.files, gone.size), tuple[GroupDeletion, int, int])
+    await group.delete_container()
+    async for file in group.list():
+        assert_type((file.name, file.size, file.last_modified), tuple[str, int, datetime])
+        assert_type((file.content_type, file.source_modified), tuple[str | None, datetime | None])
+    async for stored in list_file_groups(find_target(), prefix="d"):
+        assert_type(stored, StoredGroup)
+        assert_type((stored.group, stored.container, stored.last_modified), tuple[str, str, datetime | None])
+    async with group as entered:
+        assert_type(entered, FileGroup)
+
+
+async def template(template: Template, containers: TemplateContainers) -> None:
+    """Templates of jobs."""
+    assert_type(Template.read(Path("render.json")), Template)
+    assert_type(Template.parse("{}", file="render.json"), Template)
+    assert_type(template.parameters, Mapping[str, Parameter])
+    values = read_parameters("values.json", {"frames": "100"}, template=template)
+    assert_type(values, dict[str, object])
+    expansion = template.expand(values)
+    assert_type(expansion, Expansion)
+    assert_type(expansion.job, dict[str, Any])
+    assert_type((expansion.count, expansion.needs_containers), tuple[int | None, bool])
+    assert_type(expansion.tasks(containers), AsyncIterator[dict[str, Any]])
+    assert_type(client_sync.template_tasks(expansion, containers), Iterator[dict[str, Any]])
+    assert_type(to_models([task async for task in expansion.tasks()]), list[BatchTaskCreateOptions])
+    stored = StoredContainers(find_target(), sas=True, expiry=timedelta(days=1), create_groups=True)
+    expansion.tasks(stored)
+    assert_type(stored.list_names(Container(group="data"), ""), AsyncIterator[str])
+    assert_type(await stored.container_url(Container(url="file:///tmp/c"), "r"), str)
+    assert_type(stored.signed, int)
+
+
+def progressed(progress: GroupProgress) -> None:
+    """What `on_progress` is called with."""
+    assert_type((progress.name, progress.files, progress.total_files), tuple[str, int, int | None])
+    assert_type((progress.unchanged, progress.size), tuple[bool, int])
 
 
 async def account(jobs: OutputAccount) -> None:
@@ -232,9 +320,12 @@ def blocking(outputs: sync.TaskOutputStorage, merged: sync.JobOutputStorage, cli
     assert_type(merged.task("t1"), sync.TaskOutputStorage)
     assert_type(merged.output_at("t1/$TaskOutput/a"), sync.OutputFileReference)
     assert_type(merged.list_tasks("t"), Iterator[str])
+    assert_type(merged.list_all_outputs("t"), Iterator[sync.OutputFileReference])
     assert_type(merged.page_of_tasks("t", after="t1", limit=10), TaskPage)
     assert_type(outputs.page_of_outputs(log, after="a", limit=10).outputs, tuple[sync.OutputFileReference, ...])
     assert_type(merged.create_container(), bool)
+    assert_type(merged.container_url, str)
+    assert_type(merged.generate_container_url(timedelta(days=1), permissions="rl"), str)
     assert_type(output.refresh(), sync.OutputFileReference)
     assert_type(output.etag, str | None)
     assert_type(output.chunks(1, length=2, exactly=True), Iterator[bytes])
@@ -293,3 +384,42 @@ async def wrapped() -> None:
     assert_type(result.notice, Notice | None)
     assert_type(result.spool, str | None)
     assert_type(CannotStartError("", exit_code=127).exit_code, int)
+
+
+async def submitted(client_job: object, client_task: object) -> None:
+    """What those who submit jobs use."""
+    with_access = job_output_storage(client_job, account_url="url", container_url="url", credential=None)
+    assert_type(with_access, JobOutputStorage)
+    assert_type(task_output_storage(client_job, client_task, connection_string="text"), TaskOutputStorage)
+    settings = await task_environment_settings(
+        with_access,
+        sas=True,
+        expiry=timedelta(days=1),
+        permissions="rw",
+        max_wall_clock_time=timedelta(days=1),
+        on_warning=print,
+    )
+    assert_type(settings, list[EnvironmentSetting])
+    assert_type(await task_environment_settings("url", identity_client_id="id"), list[EnvironmentSetting])
+    assert_type(output_file("TaskLog=*", task_id="t1", container_url="url"), OutputFile)
+    output_file(
+        "*",
+        TaskOutputKind.TASK_LOG,
+        task_id="t1",
+        container_url="url",
+        when="failure",
+        name="name",
+        identity=BatchNodeIdentityReference(resource_id="id"),
+        headers={"Content-Type": "text/plain"},
+        windows=True,
+    )
+    assert_type(upload_path("*", "TaskLog", task_id="t1", name="name", windows=True), str)
+    assert_type(check_upload_rules(client_task), None)
+
+
+def submitted_blocking(client_job: object, client_task: object) -> None:
+    """The same, blocking."""
+    job = client_sync.job_output_storage(client_job, account_url="url", container_url="url", credential=None)
+    assert_type(job, sync.JobOutputStorage)
+    assert_type(client_sync.task_output_storage(client_job, client_task), sync.TaskOutputStorage)
+    assert_type(client_sync.task_environment_settings(job, sas=True, permissions="rw"), list[EnvironmentSetting])

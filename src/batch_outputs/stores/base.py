@@ -189,6 +189,13 @@ class StoreAccount(Protocol):
     async def delete_container(self, name: str) -> bool:
         """Delete a container with all that is in it; False if there was none."""
 
+    async def signed_url(self, name: str, *, permissions: str, expires: datetime) -> str:
+        """A container's URL that gives access by itself, with these `permissions` (the letters of a SAS) until then.
+
+        A folder's is its `file:` URL, which gives no more access than there is. Nothing is looked up: the container
+        need not exist. The URL is a secret.
+        """
+
     def open(self, container: str) -> Store:
         """The store of one container, without a request."""
 

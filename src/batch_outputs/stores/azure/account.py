@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from urllib.parse import parse_qs
+from datetime import UTC, datetime
+from functools import partial
 
-from batch_outputs.errors import AccessDeniedError, BlobExistsError, ContainerNotFoundError
-from batch_outputs.location import AzureAccount, StoreLocation
-from batch_outputs.stores.azure import urls
+from batch_outputs.credentials import account_name_of
+from batch_outputs.errors import AccessDeniedError, BlobExistsError, ConfigurationError, ContainerNotFoundError
+from batch_outputs.location import AzureAccount, KeyAccess, SasAccess, StoreLocation, TokenAccess
+from batch_outputs.stores.azure import service, urls
 from batch_outputs.stores.azure.access import tickets_for
+from batch_outputs.stores.azure.blocking import in_plain_thread
 from batch_outputs.stores.azure.calls import Call
+from batch_outputs.stores.azure.delegation import delegation_key, delegation_period
 from batch_outputs.stores.azure.line import Line
 from batch_outputs.stores.azure.listing import read_page
 from batch_outputs.stores.azure.retries import RetryPolicy
@@ -95,6 +99,32 @@ class AzureStoreAccount:
             return call.unsure  # an earlier sending whose answer was lost has done it
         return True
 
+    async def signed_url(self, name: str, *, permissions: str, expires: datetime) -> str:
+        """A container's URL with a SAS: signed with the account's key, or with one that an identity asks for.
+
+        Raises:
+            InvalidNameError: no container can have this name.
+            ConfigurationError: access is by a SAS, or by an identity, for which the end is too far away.
+            AccessDeniedError: the identity may not sign.
+        """
+        urls.check_container_name(name)
+        url, access = self._account.container_url(name), self._account.access
+        if isinstance(access, KeyAccess):
+            return f"{url}?{await in_plain_thread(partial(self._sign, access, name, permissions, expires))}"
+        if not isinstance(access, TokenAccess):
+            raise ConfigurationError(
+                f"Access to {self._place} is by a SAS, and a SAS cannot make another one; use an account key or an "
+                "identity, or pass on the SAS that you have."
+            )
+        start, end = delegation_period(expires, now=datetime.now(UTC))
+        key = await delegation_key(self._line, start, end)
+        account_name = account_name_of(self._account.endpoint).removesuffix("-secondary")
+        return f"{url}?{service.delegated_sas(key, account_name, name, permissions=permissions, expires=end)}"
+
+    def _sign(self, access: KeyAccess, name: str, permissions: str, expires: datetime) -> str:
+        https_only = self._account.endpoint.startswith("https://")
+        return service.container_sas(access, name, permissions=permissions, expires=expires, https_only=https_only)
+
     def open(self, container: str) -> AzureStore:
         """The store of one container, without a request.
 
@@ -109,10 +139,9 @@ class AzureStoreAccount:
         await self._line.aclose()
 
     async def _check_reaches_account(self) -> None:
-        # `sr` says what one thing a SAS is for; the SAS of an account has none.
-        if "sr" in parse_qs((await self._tickets.ticket()).sas):
+        if SasAccess((await self._tickets.ticket()).sas).is_for_one_container:
             raise AccessDeniedError(
                 f"The SAS for {self._place} is for one container and knows no others; "
-                "to list or create containers use an account SAS, the account's key, or an identity.",
+                "to list, create or delete containers use an account SAS, the account's key, or an identity.",
                 place=self._place,
             )

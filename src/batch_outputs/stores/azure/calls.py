@@ -7,7 +7,7 @@ from typing import Literal
 
 import aiohttp
 
-Deed = Literal["save", "create", "append to", "look at", "read", "list", "mark", "copy", "delete"]
+Deed = Literal["save", "create", "append to", "look at", "read", "list", "mark", "copy", "delete", "sign for"]
 
 
 @dataclass(slots=True)

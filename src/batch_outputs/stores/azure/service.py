@@ -1,4 +1,4 @@
-"""What only azure-storage-blob does for us: making a SAS from an account's key. It is imported here and nowhere else.
+"""What only azure-storage-blob does for us: making a SAS, from an account's key or an identity's.
 
 The import takes almost half a second of CPU, so it waits until a key is really used. A start time is left out, because
 a service whose clock is behind ours would refuse the SAS for a while.
@@ -8,28 +8,56 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.location import KeyAccess
 
+if TYPE_CHECKING:
+    from azure.storage.blob import UserDelegationKey
+
 LIFETIME = timedelta(days=7)
 
 
-def container_sas(access: KeyAccess, container: str) -> str:
-    """A SAS of one container that allows all that a store does, valid for `LIFETIME` from now.
+def container_sas(
+    access: KeyAccess,
+    container: str,
+    *,
+    permissions: str = "racwdl",
+    expires: datetime | None = None,
+    https_only: bool = False,
+) -> str:
+    """A SAS of one container, by default one that allows all that a store does, valid for `LIFETIME` from now.
 
     Raises:
         ConfigurationError: the key is not one.
     """
-    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+    from azure.storage.blob import generate_container_sas
 
     _check(access)
     return generate_container_sas(
         access.account_name,
         container,
         access.key,
-        permission=ContainerSasPermissions(read=True, add=True, create=True, write=True, delete=True, list=True),
-        expiry=datetime.now(UTC) + LIFETIME,
+        permission=permissions,
+        expiry=expires or datetime.now(UTC) + LIFETIME,
+        protocol="https" if https_only else None,
+    )
+
+
+def delegated_sas(
+    key: UserDelegationKey, account_name: str, container: str, *, permissions: str, expires: datetime
+) -> str:
+    """A SAS of one container that an identity's key signs; for https only, as tokens are."""
+    from azure.storage.blob import generate_container_sas
+
+    return generate_container_sas(
+        account_name,
+        container,
+        user_delegation_key=key,
+        permission=permissions,
+        expiry=expires,
+        protocol="https",
     )
 
 

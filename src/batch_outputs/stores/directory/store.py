@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import ParamSpec, TypeVar
@@ -195,6 +196,15 @@ class DirectoryStoreAccount:
             StoreError: a link or a file has that name, or the folder cannot be removed.
         """
         return await to_thread.run_sync(delete_container, self._root, name)
+
+    async def signed_url(self, name: str, *, permissions: str, expires: datetime) -> str:
+        """A container's folder as a `file:` URL; the system says who may use it.
+
+        Raises:
+            InvalidNameError: the name cannot be that of a folder.
+        """
+        container_folder(self._root, name)
+        return self._account.container_url(name)
 
     def open(self, container: str) -> Store:
         """The store of one container."""

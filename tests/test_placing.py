@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch_outputs.cli.placing import Placing
 from batch_outputs.local_names import local_path
+from batch_outputs.placing import Placing
 
 SEGMENTS = st.sampled_from(["a", "A", "a!", "a-", "a-b", "b", "..", "%2E%2E", "é", "e\u0301", "", "x" * 300])
 NAMES = st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join).filter(bool)
@@ -67,8 +67,11 @@ def test_decided_while_listing() -> None:
 @pytest.mark.parametrize(
     ("names", "refused"),
     [
-        (["a", "a!", "a/b"], ["a and the folder of others would both be t/a"]),
-        (["%2E%2E", "..", "../b"], ["%2E%2E and the folder of others", ".. and the folder of others"]),
+        (["a", "a!", "a/b"], ["a is a file and also the folder of others, and t/a cannot be both"]),
+        (
+            ["%2E%2E", "..", "../b"],
+            ["%2E%2E is a file and also the folder of others", ".. is a file and also the folder of others"],
+        ),
         (["%2E%2E", ".."], [".. and %2E%2E would both be t/%2E%2E"]),
     ],
 )

@@ -13,6 +13,8 @@ from batch_outputs.local_names import local_path
 
 T = TypeVar("T")
 
+_FOLDER = "the folder of others"
+
 CASE_BLIND = sys.platform in {"win32", "darwin"}
 """Whether disks mostly take names for one that differ in case only, or in how an accent is written."""
 
@@ -25,10 +27,17 @@ class Placing(Generic[T]):
     than the name, or the disk takes other names for it, nothing is known before all are listed: those come in `rest`.
     """
 
-    def __init__(self, folder: str, *, case_blind: bool = CASE_BLIND) -> None:
+    def __init__(
+        self,
+        folder: str,
+        *,
+        case_blind: bool = CASE_BLIND,
+        way_out: str = "fetch one of them with batch-outputs cat",
+    ) -> None:
         self.problems: list[TargetError] = []
         self._folder = folder
         self._case_blind = case_blind
+        self._way_out = way_out
         self._waiting: list[tuple[str, str, T]] = []
         # Each of these names is the beginning of the next.
         self._unsure: list[tuple[str, str, T]] = []
@@ -44,7 +53,7 @@ class Placing(Generic[T]):
                 break  # names that begin like the earlier one and a "/" may yet come
             self._unsure.pop()
             if behind == "/":
-                self._refuse(other, "the folder of others", self._path(earlier))
+                self._refuse(other, _FOLDER, self._path(earlier))
             else:
                 yield self._path(earlier), waiting
         if self._case_blind or "%" in local_path(name):
@@ -63,18 +72,18 @@ class Placing(Generic[T]):
         taken: dict[str, str] = {}
         for path, blob_name, item in wanted:
             key = self._key(path)
-            other = "the folder of others" if key in folders else taken.setdefault(key, blob_name)
+            other = _FOLDER if key in folders else taken.setdefault(key, blob_name)
             if other == blob_name:
                 yield path, item
             else:
                 self._refuse(blob_name, other, path)
 
     def _refuse(self, blob_name: str, other: str, path: str) -> None:
-        self.problems.append(
-            TargetError(
-                f"{blob_name} and {other} would both be {path}; fetch one of them with batch-outputs cat.", path=path
-            )
-        )
+        if other == _FOLDER:
+            why = f"{blob_name} is a file and also {other}, and {path} cannot be both"
+        else:
+            why = f"{blob_name} and {other} would both be {path}"
+        self.problems.append(TargetError(f"{why}; {self._way_out}.", path=path))
 
     def _path(self, name: str) -> str:
         return os.path.join(self._folder, local_path(name))
