@@ -21,6 +21,10 @@ _MODULES = {
     "delete": "delete",
     "prepare": "containers",
     "container": "containers",
+    "url": "containers",
+    "group": "group",
+    "template": "template",
+    "try": "try_job",
     "completion": "completion",
 }
 

@@ -1,0 +1,91 @@
+"""The names of what jobs and tasks may have in JSON, as the Batch REST API knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+JOB_PROPERTIES = frozenset(
+    {
+        "id",
+        "displayName",
+        "usesTaskDependencies",
+        "priority",
+        "allowTaskPreemption",
+        "maxParallelTasks",
+        "constraints",
+        "jobManagerTask",
+        "jobPreparationTask",
+        "jobReleaseTask",
+        "commonEnvironmentSettings",
+        "poolInfo",
+        "onAllTasksComplete",
+        "onTaskFailure",
+        "networkConfiguration",
+        "metadata",
+        "tasks",
+    }
+)
+"""Of a job, with its tasks."""
+TASK_PROPERTIES = frozenset(
+    {
+        "id",
+        "displayName",
+        "commandLine",
+        "containerSettings",
+        "exitConditions",
+        "resourceFiles",
+        "outputFiles",
+        "environmentSettings",
+        "affinityInfo",
+        "constraints",
+        "requiredSlots",
+        "userIdentity",
+        "multiInstanceSettings",
+        "dependsOn",
+        "applicationPackageReferences",
+        "authenticationTokenSettings",
+    }
+)
+"""Of a task."""
+SPECIAL_TASK_PROPERTIES = TASK_PROPERTIES | {
+    "waitForSuccess",
+    "rerunOnNodeRebootAfterSuccess",
+    "maxWallClockTime",
+    "retentionTime",
+}
+"""Of a preparation or release task."""
+
+_EXIT_OPTIONS = frozenset({"jobAction", "dependencyAction"})
+_SETTING = frozenset({"name", "value"})
+_RANGE = frozenset({"start", "end"})
+PARTS: Mapping[str, frozenset[str]] = {
+    "constraints": frozenset({"maxWallClockTime", "maxTaskRetryCount", "retentionTime"}),
+    "commonEnvironmentSettings": _SETTING,
+    "environmentSettings": _SETTING,
+    "dependsOn": frozenset({"taskIds", "taskIdRanges"}),
+    "taskIdRanges": _RANGE,
+    "exitConditions": frozenset({"exitCodes", "exitCodeRanges", "preProcessingError", "fileUploadError", "default"}),
+    "exitCodes": frozenset({"code", "exitOptions"}),
+    "exitCodeRanges": _RANGE | {"exitOptions"},
+    "exitOptions": _EXIT_OPTIONS,
+    "preProcessingError": _EXIT_OPTIONS,
+    "fileUploadError": _EXIT_OPTIONS,
+    "default": _EXIT_OPTIONS,
+    "resourceFiles": frozenset(
+        {
+            "autoStorageContainerName",
+            "storageContainerUrl",
+            "httpUrl",
+            "blobPrefix",
+            "filePath",
+            "fileMode",
+            "identityReference",
+        }
+    ),
+    "outputFiles": frozenset({"filePattern", "destination", "uploadOptions"}),
+    "destination": frozenset({"container", "autoStorage"}),
+    "container": frozenset({"containerUrl", "path", "identityReference", "uploadHeaders"}),
+    "uploadHeaders": _SETTING,
+    "uploadOptions": frozenset({"uploadCondition"}),
+}
+"""What the objects within a job or a task have, by the name of the property that holds them."""
