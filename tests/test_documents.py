@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -138,18 +139,33 @@ def test_every_command_of_ours_has_the_options_shown(document: Path) -> None:
     """Subcommands and options exist, in blocks and in running text."""
     inline = INLINE.findall(prose(document))
     for name, rest in OURS.findall("\n".join([*(block.text for block in blocks(document)), *inline])):
-        command = subcommand(name)
+        command = subcommand(name, rest)
         unknown = set(OPTION.findall(rest)) - options(command)
         assert not unknown, f"batch-outputs {name} has no {', '.join(sorted(unknown))}"
-    known = set().union(*(options(subcommand(name)) for name in cli.list_commands(click.Context(cli))))
+    known = set().union(*map(options, all_commands(cli)))
     mentioned = {option for code in inline if not code.startswith(("az ", "pip ")) for option in OPTION.findall(code)}
     assert mentioned <= known
 
 
-def subcommand(name: str) -> click.Command:
+def subcommand(name: str, rest: str) -> click.Command:
+    """The command of this name or, of a group of commands, the one that the next word names."""
     command = cli.get_command(click.Context(cli), name)
     assert command is not None, f"there is no command batch-outputs {name}"
+    if isinstance(command, click.Group) and (word := re.match(r" ([a-z]+)", rest)):
+        name = f"{name} {word[1]}"
+        command = command.get_command(click.Context(command), word[1])
+        assert command is not None, f"there is no command batch-outputs {name}"
     return command
+
+
+def all_commands(command: click.Command) -> Iterator[click.Command]:
+    """A command and, if it is a group, all below it."""
+    yield command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            below = command.get_command(click.Context(command), name)
+            assert below is not None
+            yield from all_commands(below)
 
 
 def options(command: click.Command) -> set[str]:
