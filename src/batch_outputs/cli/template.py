@@ -32,6 +32,7 @@ def template_command() -> None:
 
 
 def named_values(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """The values of options NAME=VALUE, by name."""
     pairs: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")
