@@ -34,3 +34,15 @@ def program_is_there(desk: Desk) -> bool:
         if there and not wraps and state != "Z":
             return True
     return False
+
+
+def spool_is_open(desk: Desk) -> bool:
+    """Whether a process has a file of a spool open, its lock for example (Linux)."""
+    spools = str(desk.folder / ".batch-outputs")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(descriptor).startswith(spools):
+                return True
+        except OSError:
+            continue
+    return False
