@@ -18,27 +18,14 @@ from batch_outputs.selection import check_task_has_outputs, find_jobs, select
 from support.azurite import Container
 from support.fault_proxy import FaultProxy
 from support.faults import Exchange, pass_on
+from support.small_job import small_job
 
 pytestmark = pytest.mark.anyio
-
-STORED = {
-    ("t1", "TaskLog", "stdout.txt"),
-    ("t1", "TaskOutput", "frames/1.png"),
-    ("t1", "TaskOutput", "frames/deep/2.png"),
-    ("t1", "TaskOutputRaw", "frames/1.png"),
-    ("t10", "TaskOutput", "frames/1.png"),
-    (None, "JobOutput", "summary.json"),
-    (None, "JobOutput", "stdout.txt"),
-}
 
 
 @pytest.fixture
 async def job(tmp_path: Path) -> AsyncIterator[JobOutputStorage]:
-    async with JobOutputStorage.from_container_url((tmp_path / "job-x").as_uri()) as storage:
-        await storage.create_container()
-        for task, kind, name in STORED:
-            owner = storage if task is None else storage.task(task)
-            await owner.save_bytes(kind, b"x", name)
+    async with small_job(tmp_path) as storage:
         yield storage
 
 

@@ -15,25 +15,29 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
+
+def start(
+    command: str | Sequence[str], folder: str, environ: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
+) -> subprocess.Popen[bytes]:
+    """Start a task's process.
+
+    Raises:
+        OSError, ValueError: as `subprocess.Popen`.
+    """
+    return subprocess.Popen(  # noqa: S603 - running what the job names is the point
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=folder,
+        env=dict(environ),
+        creationflags=_NEW_GROUP,
+        start_new_session=sys.platform != "win32",
+    )
+
+
 if sys.platform == "win32":
-
-    def start(
-        command: str | Sequence[str], folder: str, environ: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
-    ) -> subprocess.Popen[bytes]:
-        """Start a task's process.
-
-        Raises:
-            OSError, ValueError: as `subprocess.Popen`.
-        """
-        return subprocess.Popen(  # noqa: S603 - running what the job names is the point
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=folder,
-            env=dict(environ),
-            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
-        )
+    _NEW_GROUP = subprocess.CREATE_NEW_PROCESS_GROUP
 
     def ask_to_end(process: subprocess.Popen[bytes]) -> None:
         """Ask its group to end, by Ctrl-Break."""
@@ -58,26 +62,9 @@ if sys.platform == "win32":
         yield
 
 else:
+    _NEW_GROUP = 0  # a session of its own is made instead
     _LEFT_MOST = 5
     """How often we look again for what was started while we looked."""
-
-    def start(
-        command: str | Sequence[str], folder: str, environ: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
-    ) -> subprocess.Popen[bytes]:
-        """Start a task's process.
-
-        Raises:
-            OSError, ValueError: as `subprocess.Popen`.
-        """
-        return subprocess.Popen(  # noqa: S603 - running what the job names is the point
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            cwd=folder,
-            env=dict(environ),
-            start_new_session=True,
-        )
 
     def ask_to_end(process: subprocess.Popen[bytes]) -> None:
         """Ask its group to end, by SIGTERM."""

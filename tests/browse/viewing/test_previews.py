@@ -13,7 +13,7 @@ from batch_outputs.browse.viewing import json_tree, tables
 from batch_outputs.browse.viewing.encodings import UTF_8, UTF_16_LE
 from batch_outputs.browse.viewing.json_tree import Node, NotJsonError, parse_json, parse_json_lines
 from batch_outputs.browse.viewing.lines import harmless, lines_of
-from batch_outputs.browse.viewing.previews import Viewer, hex_dump, is_text, preview_of
+from batch_outputs.browse.viewing.previews import LARGEST_TREE, Viewer, hex_dump, is_text, preview_of
 from batch_outputs.browse.viewing.tables import NotATableError, delimiter_of, parse_table
 from batch_outputs.browse.viewing.windows import Window
 
@@ -69,7 +69,7 @@ def test_other_ways_to_show() -> None:
     assert preview_of("a.txt", None, 9, NOISE, is_log=True).viewer == Viewer.TEXT
     assert preview_of("a.png", None, 0, b"").viewer == Viewer.EMPTY
     assert preview_of("stdout.txt", None, 0, b"", is_log=True).viewer == Viewer.TEXT
-    huge = preview_of("a.json", None, json_tree.LARGEST + 1, b"{")
+    huge = preview_of("a.json", None, LARGEST_TREE + 1, b"{")
     assert (huge.viewer, huge.remark) == (Viewer.TEXT, "Folded up to 1.0 MB only.")
     assert preview_of("a.png", None, 10**9, PNG).viewer == Viewer.BYTES
     assert "is none" in preview_of("a.pdf", None, 9, b"<html>").remark

@@ -14,8 +14,6 @@ from batch_outputs.errors import BatchOutputsError
 
 logger = logging.getLogger("batch_outputs.browse")
 
-SendBytes = Callable[[bytes], Awaitable[None]]
-
 
 class Streamed(Response):
     """An answer from a generator of bytes, which is closed as soon as it is through or the client has gone.

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 
 from batch_outputs.browse.viewing.lines import harmless
 
-LARGEST = 1024 * 1024
-"""Characters of JSON that are read at most."""
 MOST_NODES = 5000
 """Nodes of a tree that are shown."""
 MOST_CHILDREN = 500
