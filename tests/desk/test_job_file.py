@@ -104,7 +104,7 @@ UPLOAD = {"filePattern": "*", "destination": {"container": {"containerUrl": CONT
                 task("b", dependsOn={"taskIds": ["A"]}),
                 usesTaskDependencies=True,
             ),
-            ["in a circle, a → b → a"],
+            ["job.json: tasks: they wait for each other in a circle, a → b → a"],
         ),
         (job(task(dependsOn={"taskIds": ["t1"]}), usesTaskDependencies=True), ["in a circle, t1 → t1"]),
         (job(task(), jobReleaseTask={"commandLine": "true"}), ["jobReleaseTask", "needs a preparation task"]),

@@ -366,7 +366,7 @@ class _Reader:
             job.refuse("usesTaskDependencies", "it should be true, since tasks of the job depend on others.")
         if cycle := Graph({task.task_id: task.depends_on for task in resolved}).cycle():
             way = " → ".join([*cycle[:8], *(["…"] if len(cycle) > 8 else []), cycle[0]])
-            job.refuse("", f"tasks wait for each other in a circle, {way}; take one of these dependencies out.")
+            job.refuse("tasks", f"they wait for each other in a circle, {way}; take one of these dependencies out.")
         return resolved
 
     def _dependencies(self, task: Fields, known: Mapping[str, str]) -> tuple[str, ...]:
