@@ -42,7 +42,7 @@ UPLOAD = {"filePattern": "*", "destination": {"container": {"containerUrl": CONT
 @pytest.mark.parametrize(
     ("document", "parts"),
     [
-        (job(), ["there are no tasks"]),
+        (job(), ["job.json: there are no tasks"]),
         ({"tasks": {}}, ["tasks", "should be a list and is an object"]),
         ({"tasks": [3]}, ["tasks[0]", "should be an object and is the number 3"]),
         (job({"commandLine": "true"}), ["tasks[0]: id is missing"]),

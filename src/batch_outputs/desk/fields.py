@@ -31,9 +31,9 @@ class Fields:
         self.problems.append(ConfigurationError(f"{self.at(name)}: {what}"))
 
     def at(self, name: str) -> str:
-        """The place of a property."""
+        """The place of a property, or of the object where `name` is empty."""
         if not name:
-            return self.place
+            return self.place.removesuffix(": ")
         return f"{self.place}{'' if self.place.endswith(': ') else '.'}{name}"
 
     def has(self, name: str) -> bool:
