@@ -63,6 +63,7 @@ def launch(plan: RunPlan, program: Program) -> Run:
         files = {stream: spool.open(stream) for stream in plan.logs}
         try:
             opened |= {stream: open_shared(spool.path(stream)) for stream in plan.logs}
+            began = time.monotonic()
             program.start(plan.command, *(files.get(stream) for stream in STREAMS))
         finally:
             for descriptor in files.values():
@@ -72,7 +73,6 @@ def launch(plan: RunPlan, program: Program) -> Run:
             os.close(descriptor)
         spool.remove()
         raise
-    began = time.monotonic()
     record = record.of_process(program.pid)
     with contextlib.suppress(TargetError):  # the program runs: whoever finishes it looks for who has the files open
         record.write(spool)
