@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.azurite import KEY, Azurite, Container, running_azurite
 from support.big_container import BigJob, big_job
@@ -20,9 +21,17 @@ MUST_RUN = os.environ.get("BATCH_OUTPUTS_TESTS_MUST_RUN") == "1"
 NONE_ALLOWED = "{} was skipped, and BATCH_OUTPUTS_TESTS_MUST_RUN=1 allows none: {}"
 SERVER_LOG = pytest.StashKey[Azurite]()
 
-# A shell's background job (`pytest &`) ignores Ctrl-C, and its children would inherit that; tests send it to them.
+# On a busy machine an example may take long, and making it up as well; neither says anything about what is tried.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+# A shell's background job (`pytest &`) ignores Ctrl-C and Ctrl-\, one of `nohup` a hang-up, and its children would
+# inherit that; tests send these to them.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for name in ("SIGQUIT", "SIGHUP"):
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -111,8 +120,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed, so that it can be shown."""
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, by our programs as well
     if config.getoption("--seed") is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
 

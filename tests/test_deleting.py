@@ -185,6 +185,7 @@ class TestMany:
         looked = Cleared()
         seen = [output async for output in Clearing(job, Wanted()).look(looked)]
         cleared = await clear(job, Wanted())
+        assert (looked.failures_to_tell, cleared.failures_to_tell) == ([], [])
         assert (looked.files, looked.size) == (cleared.files, cleared.size) == (601, 1260)
         assert sum(output.size or 0 for output in seen) == 1260
         assert await names(store) == ["somebody's"]

@@ -98,7 +98,7 @@ def run(command: list[str], folder: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, f"{command[-1]}\nended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import socket
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -29,7 +31,7 @@ class Client:
 
     def __init__(self, proxy: FaultProxy, container: Container) -> None:
         self.url = urlsplit(proxy.through(container.sas_url()))
-        self.connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+        self.connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=60)
 
     def ask(
         self, method: str, blob: str, body: bytes = b"", *, comp: str = "", headers: dict[str, str] = VERSION
@@ -266,6 +268,13 @@ def test_down(client: Client, fault_proxy: FaultProxy) -> None:
             client.put("x", b"more")
     client.connection.close()
     assert client.get("x") == b"data"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="sockets of Linux")
+def test_the_port_is_kept(fault_proxy: FaultProxy) -> None:
+    """In an outage, too, nobody else can take the proxy's port."""
+    with fault_proxy.down(), closing(socket.socket()) as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", fault_proxy.port))
 
 
 def test_which_requests(client: Client, fault_proxy: FaultProxy) -> None:

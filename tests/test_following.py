@@ -423,13 +423,13 @@ class TestOutages:
             assert await anext(pieces) == b"before\n"
             silent = fault_proxy.fault(faults.hang)
             await direct.write(b"after\n")
-            with caplog.at_level(logging.WARNING), anyio.fail_after(8):
+            with caplog.at_level(logging.WARNING), anyio.fail_after(30):  # it would be a minute
                 assert await anext(pieces) == b"after\n"
             await direct.finish()
             assert [piece async for piece in pieces] == []
         assert silent.fired == 1
-        [warning] = caplog.messages
-        assert "no usable answer for 1 s" in warning
+        assert caplog.messages
+        assert all("no usable answer for 1 s" in warning for warning in caplog.messages)  # a busy machine adds to them
 
     async def test_appends_that_come_faster_than_looks(self, memory: MemoryStore, tmp_path: Path) -> None:
         """A log that has always changed between look and reading is read all the same."""

@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from batch_outputs import JobOutputKind, TaskOutputKind, job_container_name
@@ -60,7 +60,6 @@ class TestContainerNames:
         assert job_container_name(job_id) == container
 
     @given(job_ids)
-    @settings(deadline=None)
     def test_is_always_a_container_name(self, job_id: str) -> None:
         """Whatever Batch allows as a job id gives a name that the service takes, and the same in any case."""
         container = job_container_name(job_id)
@@ -68,7 +67,6 @@ class TestContainerNames:
         assert container == job_container_name(job_id.upper()) == job_container_name(job_id.lower())
 
     @given(st.sets(job_ids.map(str.lower), min_size=2, max_size=8))
-    @settings(deadline=None)
     def test_keeps_jobs_apart(self, ids: set[str]) -> None:
         """Two jobs never share a container."""
         assert len({job_container_name(job_id) for job_id in ids}) == len(ids)
@@ -100,7 +98,6 @@ class TestFileGroupContainerName:
         assert file_group_container_name(group) == container
 
     @given(st.from_regex(r"[A-Za-z0-9_-]{1,70}", fullmatch=True))
-    @settings(deadline=None)
     def test_is_a_container_name_or_refused(self, group: str) -> None:
         """The name is one that the service takes, the same in any case, and leads to itself when used as a group."""
         container = None
@@ -142,7 +139,6 @@ class TestBlobNames:
         assert parse_blob_name(blob_name) == output
 
     @given(st.none() | task_ids, kinds, text.filter(bool))
-    @settings(deadline=None)
     def test_round_trip(self, task_id: str | None, kind: str, name: str) -> None:
         """Every task id, kind and name that is allowed comes back from the blob name."""
         if task_id is not None:
@@ -270,7 +266,6 @@ class TestOutputNames:
 
     @given(paths)
     @example("a/..//b")
-    @settings(deadline=None)
     def test_is_settled_at_once(self, path: str) -> None:
         """A stored name is its own name, is relative, and leads nowhere else."""
         try:

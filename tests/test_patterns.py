@@ -217,14 +217,14 @@ wild_paths = st.lists(st.just("**") | st.just("*") | wild_names, min_size=1, max
 
 
 @given(wild_paths, st.lists(names, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_agrees_with_the_slow_matcher(pattern: list[str], path: list[str]) -> None:
     """Whatever the pattern and the path, the answer is that of trying every way."""
     assert Pattern("", tuple(pattern)).matches(path) == slow_match(pattern, path)
 
 
 @given(wild_paths, st.lists(names, min_size=2, max_size=4))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_no_folder_of_a_match_is_left_out(pattern: list[str], path: list[str]) -> None:
     """A walk that enters only folders that may hold a match finds every match."""
     parsed = Pattern("", tuple(pattern))

@@ -81,7 +81,7 @@ def start(folder: Path, *command: str, variables: Mapping[str, str]) -> subproce
 def run(folder: Path, *command: str, variables: Mapping[str, str] | None = None, code: int = 0) -> tuple[str, str]:
     """Run a command to its end, check its exit code, and return what it printed to stdout and stderr."""
     with start(folder, *command, variables=variables or {}) as process:
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == code, f"{shlex.join(command)}\n{stdout}\n{stderr}"
     return stdout, stderr
 
@@ -143,15 +143,20 @@ def test_a_task_script_saves_frames_previews_and_its_log(name: str, place: Place
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_log_grows_in_storage_while_the_script_runs(name: str, place: Place, tmp_path: Path) -> None:
     """Before the script has ended, its log is in storage in growing parts, and each is the beginning of the whole."""
-    options = ("--frames", "10", "--width", "80", "--flush-interval", "0.1")
-    with start(tmp_path, *script(name, *options), variables=place.variables) as process:
-        seen = list(states_until_the_end(process, lambda: place.read("TaskLog/progress.log")))
-        _, stderr = process.communicate()
-    assert process.returncode == 0, stderr
-    whole = place.read("TaskLog/progress.log")
-    assert len(whole.splitlines()) == 10
-    assert all(whole.startswith(part) for part in seen)
-    assert len({len(part) for part in seen} - {0, len(whole)}) >= 2, [len(part) for part in seen]
+    lengths: set[int] = set()
+    for width in ("80", "160", "240"):  # on a busy machine a script may be faster than who looks
+        options = ("--frames", "10", "--width", width, "--flush-interval", "0.1")
+        with start(tmp_path, *script(name, *options), variables=place.variables) as process:
+            seen = list(states_until_the_end(process, lambda: place.read("TaskLog/progress.log")))
+            _, stderr = process.communicate()
+        assert process.returncode == 0, stderr
+        whole = place.read("TaskLog/progress.log")
+        assert len(whole.splitlines()) == 10
+        assert all(whole.startswith(part) for part in seen)
+        lengths = {len(part) for part in seen} - {0, len(whole)}
+        if len(lengths) >= 2:
+            break
+    assert len(lengths) >= 2
 
 
 def states_until_the_end(process: subprocess.Popen[str], read: Callable[[], bytes]) -> Iterator[bytes]:

@@ -15,7 +15,8 @@ import pytest
 
 from batch_outputs import TaskOutputStorage
 from batch_outputs.errors import FileChangedError, SourceError, SourceNotFoundError
-from batch_outputs.snapshot import FileSnapshot, check_source
+from batch_outputs.snapshot import _CLOCK_TICK, FileSnapshot, check_source
+from support.in_time import Stopwatch, in_time
 
 BLOCK = 64 * 1024
 
@@ -178,20 +179,21 @@ def test_is_never_torn(tmp_path: Path, hammered: Callable[[Path], AbstractContex
     """Each of many snapshots of a file that is rewritten with content of the same size is one moment, or an error."""
     path = tmp_path / "a"
     path.write_bytes(b"\0" * 4 * BLOCK)
-    whole = changed = 0
+    # A writer that never pauses may leave no moment at all; one that does leaves some.
+    of_interest = "whole" if hammered is hammered_by_a_thread else "changed"
+    seen = {"whole": 0, "changed": 0}
     with hammered(path):
-        deadline = time.monotonic() + 1.5
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while time.monotonic() < began + (1.5 if seen[of_interest] else 60.0):
             try:
                 with FileSnapshot(path) as snapshot:
                     content = read_all(snapshot, 4096)
             except FileChangedError:
-                changed += 1
+                seen["changed"] += 1
                 continue
             assert_one_moment(content)
-            whole += 1
-    # A writer that never pauses may leave no moment at all; one that does leaves some.
-    assert whole > 0 if hammered is hammered_by_a_thread else changed > 0
+            seen["whole"] += 1
+    assert seen[of_interest]
 
 
 @pytest.mark.anyio
@@ -216,23 +218,29 @@ async def test_a_save_waits_for_a_change_to_end(tmp_path: Path) -> None:
     path = quiet(tmp_path / "a", b"old")
     (tmp_path / "store").mkdir()
     async with TaskOutputStorage.from_container_url((tmp_path / "store").as_uri(), "t1") as outputs:
-        begun = threading.Event()
+        for watch in in_time(_CLOCK_TICK, tries=20):  # a writer that was held up for longer counts as done
+            begun = threading.Event()
+            writer = threading.Thread(target=write_slowly, args=(path, begun, watch))
+            writer.start()
+            begun.wait()
+            try:
+                saved = await outputs.save("TaskOutput", path, "a")
+            finally:
+                writer.join()
+            assert await saved.read_bytes() == b"new!" * 30 or watch.seconds >= _CLOCK_TICK
 
-        def write() -> None:
-            with path.open("wb", buffering=0) as file:
-                begun.set()
-                for _ in range(30):
-                    file.write(b"new!")
-                    time.sleep(0.01)  # a writer that takes its time is what this is about
 
-        writer = threading.Thread(target=write)
-        writer.start()
-        begun.wait()
-        try:
-            saved = await outputs.save("TaskOutput", path, "a")
-        finally:
-            writer.join()
-        assert await saved.read_bytes() == b"new!" * 30
+def write_slowly(path: Path, begun: threading.Event, longest: Stopwatch) -> None:
+    """Write a file anew in small steps, and measure the longest of them."""
+    with path.open("wb", buffering=0) as file:
+        longest.start()
+        begun.set()
+        for _ in range(30):
+            file.write(b"new!")
+            longest.stop()
+            longest.start()
+            time.sleep(0.01)  # a writer that takes its time is what this is about
+    longest.stop()
 
 
 class TestWhatIsNoFile:

@@ -16,6 +16,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from support.azurite import Azurite, Container
+from support.in_time import in_time
 from support.peers import azcopy, needs, rclone
 
 TESTS = Path(__file__).parent
@@ -93,8 +94,8 @@ def test_the_server_does_not_outlive_a_killed_session(tmp_path: Path) -> None:
 
 
 def wait_until_refused(port: int) -> None:
-    """Return when nobody listens on the port any more, or fail after some seconds."""
-    deadline = time.monotonic() + 10
+    """Return when nobody listens on the port any more, or fail after a minute."""
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -102,6 +103,21 @@ def wait_until_refused(port: int) -> None:
             return
         time.sleep(0.02)  # a server that is no child of ours gives no other sign of its end
     pytest.fail(f"something still listens on port {port}")
+
+
+def test_late_now_and_then_is_in_time() -> None:
+    """What is late now and then is in time, after as few tries as it takes; what is late each time is not."""
+
+    def go_through(*takes: float) -> list[float]:
+        gone = []
+        for seconds, watch in zip(takes, in_time(1.0, tries=3), strict=False):
+            watch.seconds = seconds
+            gone.append(seconds)
+        return gone
+
+    assert go_through(2.0, 0.5, 3.0) == [2.0, 0.5]
+    with pytest.raises(AssertionError, match=r"less than 1\.0 s, and took 2\.00, 2\.00, 2\.00 s"):
+        go_through(2.0, 2.0, 2.0, 2.0)
 
 
 @pytest.mark.parametrize("must_run", [True, False])

@@ -17,7 +17,7 @@ from support.page import Page, serving
 
 PROMISED = 2.0
 """Seconds within which the first page of a job comes."""
-ROOM = 3.0
+ROOM = 15.0
 """So many times that, for a machine that is busy; `benchmarks/browse_big.py` measures what it takes."""
 MEMORY = 200 * MIB
 
@@ -50,11 +50,12 @@ def following(text: str) -> str:
 
 
 def test_the_first_page_comes_soon(page: Page, big: BigJob) -> None:
-    """The job's first page has the first hundred tasks; nobody has asked for the job before."""
-    began = time.monotonic()
+    """The job's first page has the first hundred tasks and takes few requests; nobody has asked for the job before."""
+    before, began = big.pages_asked_for, time.monotonic()
     text = shown(page, addresses.job(big.container.name))
-    took = time.monotonic() - began
+    took, asked = time.monotonic() - began, big.pages_asked_for - before
     assert tasks_on(text) == [big.task(number) for number in range(100)]
+    assert asked <= 4, "of the twenty that all outputs fill"
     assert took < PROMISED * ROOM
 
 
@@ -76,7 +77,7 @@ def test_memory_stays_small(page: Page, big: BigJob) -> None:
     assert found == [big.task(9999)]
 
     counted = addresses.job(container, sort="changed")
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + 2 * TIMEOUT
     while not tasks_on(text := shown(page, counted)):
         assert "so far" in text
         assert time.monotonic() < deadline

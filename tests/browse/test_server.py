@@ -15,6 +15,7 @@ from batch_outputs.browse import addresses
 from support.azurite import Container
 from support.command import Desk, signature
 from support.page import Page, serving
+from support.ports import quiet_port
 
 WRONG_USAGE = 2
 FAILED = 125
@@ -73,8 +74,7 @@ def test_a_port_in_use(desk: Desk) -> None:
 
 def test_a_port_of_ones_own(desk: Desk, start_page: Callable[..., Page]) -> None:
     """A port that was asked for is the one that is served, also right after another run has used it."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
+    port = quiet_port()
     for _ in range(2):
         with serving(desk, "--port", str(port)) as page:
             assert page.port == port

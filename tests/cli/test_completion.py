@@ -49,7 +49,7 @@ def completed(desk: Desk, typed: str) -> str:
 
 
 def read_until(terminal: int, pattern: str) -> str:
-    text, deadline = "", time.monotonic() + 30
+    text, deadline = "", time.monotonic() + 60
     while not re.search(pattern, text):
         assert time.monotonic() < deadline, text
         text += os.read(terminal, 4096).decode()

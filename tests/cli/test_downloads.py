@@ -239,7 +239,7 @@ def test_killed_at_any_moment(azure: Desk, container: Container, fault_proxy: Fa
     container.client.upload_blob("t1/$TaskOutput/big.bin", content)
     target = azure.folder / "t/big.bin"
     command = ("download", "--task", "t1", "--kind", "TaskOutput", "--to", "t")
-    fault_proxy.bytes_per_second = 12 * MIB
+    fault_proxy.bytes_per_second = 4 * MIB
     with through(fault_proxy, azure):
         for kill in range(1, 5):
             enough = part_size(target) + 2 * MIB

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.command import BATCH_OUTPUTS, Desk, wait_until
+from support.command import BATCH_OUTPUTS, TIMEOUT, Desk, wait_until
 from support.fault_proxy import FaultProxy
 from support.faults import hang
 
@@ -36,7 +36,7 @@ def at_a_terminal(desk: Desk, *arguments: str) -> bytes:
         pass  # the last one at the terminal has left it
     finally:
         os.close(master)
-    assert child.wait(timeout=20) == 0, shown
+    assert child.wait(timeout=TIMEOUT) == 0, shown
     return shown.replace(b"\r\n", b"\n")
 
 
@@ -97,7 +97,7 @@ def test_ctrl_c_while_waiting_for_input(desk: Desk) -> None:
     with desk.started("save", "--as", "x", "-") as child:
         wait_until(lambda: list(desk.folder.parent.glob("tmp*")))  # the file that input is gathered in
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=20) == 130
+        assert child.wait(timeout=TIMEOUT) == 130
         assert child.stderr is not None
         assert child.stderr.read() == b"\nbatch-outputs: interrupted.\n"
     assert desk.everything == set()

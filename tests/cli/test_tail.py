@@ -18,7 +18,7 @@ from batch_outputs.settings import find_target
 from batch_outputs.stores import open_store
 from batch_outputs.stores.base import Store
 from support.azurite import Container
-from support.command import BATCH_OUTPUTS, Desk, wait_until
+from support.command import BATCH_OUTPUTS, TIMEOUT, Desk, wait_until
 from support.fault_proxy import FaultProxy
 from support.faults import answer_before
 from support.growing import lines
@@ -58,7 +58,7 @@ class Output:
 
     async def end(self, code: int = 0) -> list[str]:
         """Wait for the end; what was said."""
-        assert await to_thread.run_sync(lambda: self.child.wait(timeout=30)) == code, bytes(self.err)
+        assert await to_thread.run_sync(lambda: self.child.wait(timeout=TIMEOUT)) == code, bytes(self.err)
         self.join()
         assert b"Traceback" not in self.err
         assert b"sig=" not in self.err
@@ -322,7 +322,7 @@ class TestAmongOtherPrograms:
                 await to_thread.run_sync(wait_until, lambda then=then: shown == then or child.poll() is not None)
                 assert shown == then
             await writer.finish(0)
-            assert await to_thread.run_sync(lambda: child.wait(timeout=20)) == 0
+            assert await to_thread.run_sync(lambda: child.wait(timeout=TIMEOUT)) == 0
         finally:
             child.kill()
             child.wait()

@@ -263,7 +263,7 @@ KINDS = st.sampled_from([TaskOutputKind.TASK_LOG, TaskOutputKind("Custom"), JobO
 NAMES = st.sampled_from([None, None, "out", "out/deep", "./out//x", "a.txt"])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(files=TREES, pattern=PATTERNS, kind=KINDS, name=NAMES)
 def test_the_service_and_run_give_the_same_names(
     files: set[str], pattern: str, kind: OutputKind, name: str | None

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from batch_outputs.runner.checkpoints import SETTLE
 from batch_outputs.settings import container_target
 from batch_outputs.stores import open_store
 from support.azurite import Container
 from support.command import BATCH_OUTPUTS, TIMEOUT, Desk, wait_until
 from support.fault_proxy import FaultProxy
 from support.faults import answer_before
+from support.in_time import in_time
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs of POSIX")
 
@@ -39,6 +41,23 @@ while state["step"] < 60:
     time.sleep(0.05 if state["step"] % 15 else 1.3)
 print("sum", state["sum"], flush=True)
 """
+
+UNSETTLED = """
+import os, time
+longest, last = 0.0, None
+for number in range(1, 9):
+    with open("a.ckpt", "a") as file:
+        file.write(str(number))
+    now = time.monotonic()
+    longest, last = max(longest, now - (last or now)), now
+    time.sleep(0.3)
+longest = max(longest, time.monotonic() - last)
+with open("written.new", "w") as file:
+    print(longest, file=file)
+os.replace("written.new", "written")
+input()
+"""
+"""Writes a file in eight steps, and then says how long it took between two of them at most."""
 
 
 def stored(container: Container, name: str, kind: str = "TaskIntermediate") -> bytes | None:
@@ -67,12 +86,19 @@ def test_saved_while_the_program_runs(azure: Desk, container: Container) -> None
 
 def test_a_file_is_stored_only_when_it_has_settled(azure: Desk, container: Container) -> None:
     """A file that is being written for longer than a look takes is not stored half-written."""
-    line = "for i in 1 2 3 4 5 6 7 8; do echo $i >>a.ckpt; sleep 0.3; done; touch written; read go"
-    with azure.started("run", "--checkpoint", "Model=a.ckpt", "--", "sh", "-c", line) as child:
-        while not (azure.folder / "written").exists():
-            assert stored(container, "a.ckpt", "Model") is None
-        wait_until(lambda: stored(container, "a.ckpt", "Model") == b"1\n2\n3\n4\n5\n6\n7\n8\n")
-        child.communicate(b"go\n", timeout=TIMEOUT)
+    azure.write("writer.py", UNSETTLED)
+    for watch in in_time(SETTLE):  # a writer that was held up has had its file settle
+        with azure.started("run", "--checkpoint", "Model=a.ckpt", "--", sys.executable, "writer.py") as child:
+            seen = set()
+            while not (azure.folder / "written").exists():
+                seen.add(stored(container, "a.ckpt", "Model"))
+            wait_until(lambda: stored(container, "a.ckpt", "Model") == b"12345678")
+            child.communicate(b"go\n", timeout=TIMEOUT)
+        watch.seconds = float((azure.folder / "written").read_text())
+        assert watch.seconds >= SETTLE or seen <= {None, b"12345678"}
+        for name in ("written", "a.ckpt"):
+            (azure.folder / name).unlink()
+        container.client.delete_blob("t1/$Model/a.ckpt")
 
 
 def test_the_last_one_is_stored_at_the_end(desk: Desk) -> None:
@@ -83,8 +109,11 @@ def test_the_last_one_is_stored_at_the_end(desk: Desk) -> None:
     assert "No file matches *.none; check the pattern." in done.sentences
 
 
-def test_killed_at_any_moment_it_goes_on(azure: Desk, container: Container, seed: int, long_form: bool) -> None:
+def test_killed_at_any_moment_it_goes_on(
+    azure: Desk, container: Container, fault_proxy: FaultProxy, seed: int, long_form: bool
+) -> None:
     """Killed with its wrapper and put on a fresh node, a program goes on from its last whole checkpoint, to the end."""
+    azure.variables["BATCH_OUTPUTS_CONTAINER_URL"] = fault_proxy.through(azure.variables["BATCH_OUTPUTS_CONTAINER_URL"])
     chance = random.Random(seed)  # noqa: S311 - not a secret
     begins: list[int] = []
     for attempt in range(30 if long_form else 8):
@@ -108,6 +137,8 @@ def test_killed_at_any_moment_it_goes_on(azure: Desk, container: Container, seed
                 time.sleep(chance.uniform(0.2, 4))  # the moment is what is tried
                 child.kill()
                 _kill_programs_in(folder)
+                child.wait()
+                fault_proxy.wait_left()  # what it has sent last is stored by now, or never will be
             else:
                 assert child.stdout.read() == b"sum 1830\n"  # not by communicate, which passes over what was read ahead
                 break
@@ -240,10 +271,10 @@ def test_what_resume_has_saved_is_restored(azure: Desk, container: Container, fa
     """The last checkpoint of a run that had no more time is stored before the next run restores; nothing is lost."""
     url = azure.variables["BATCH_OUTPUTS_CONTAINER_URL"]
     azure.variables |= {"BATCH_OUTPUTS_CONTAINER_URL": fault_proxy.through(url), "BATCH_OUTPUTS_RETRY_SECONDS": "0"}
-    options = ["--flush-timeout", "1", "--restore", "*.ckpt", "--checkpoint", "*.ckpt"]
+    options = ["--restore", "*.ckpt", "--checkpoint", "*.ckpt"]
     azure.run("run", *options, "--", "sh", "-c", "echo 1 >a.ckpt")
     fault_proxy.fault(answer_before(503), on="put", times=None)
-    azure.run("run", *options, "--", "sh", "-c", "echo 2 >a.ckpt", code=125)
+    azure.run("run", "--flush-timeout", "1", *options, "--", "sh", "-c", "echo 2 >a.ckpt", code=125)
     fault_proxy.clear()
     assert azure.run("run", *options, "--", "cat", "a.ckpt").out == "2\n"
     assert stored(container, "a.ckpt") == b"2\n"

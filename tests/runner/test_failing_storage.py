@@ -153,7 +153,7 @@ def test_storage_that_hangs(through: Desk, fault_proxy: FaultProxy) -> None:
     began = time.monotonic()
     options = ["--flush-timeout", "1", "--save", "made"]
     done = through.run("run", *options, "--", "sh", "-c", "echo words; touch made", code=125)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 45
     assert "gave no answer in time" in done.err
     assert spooled(through) == b"words\n"
 
@@ -162,8 +162,13 @@ def test_files_that_had_no_time(through: Desk, container: Container, fault_proxy
     """Files that could not be saved in time are saved by `resume`, also when the logs are complete."""
     fault_proxy.fault(hang, on="put", times=None)
     rules = ["--save", "made", "--checkpoint", "state"]
-    line = "echo words; echo x >made; echo y >state"
-    done = through.run("run", "--flush-timeout", "1", *rules, "--", "sh", "-c", line, code=125)
+    line = "echo words; read go; echo x >made; echo y >state"
+    options = ["--flush-interval", "0.1", "--flush-timeout", "1"]
+    with through.started("run", *options, *rules, "--", "sh", "-c", line) as child:
+        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"words\n")
+        assert child.stdin
+        child.stdin.write(b"go\n")
+        done = through.ended(child, code=125)
     assert "not saved, as the time for saving was over" in done.err
     assert container.client.download_blob(LOG).readall() == b"words\n"
     fault_proxy.clear()
@@ -181,7 +186,7 @@ def test_a_stuck_reader_has_no_more_time_than_saving(desk: Desk) -> None:
         os.close(writer)
         began = time.monotonic()
         assert child.wait(timeout=TIMEOUT) == 4
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 25  # readers have 30 s else
     os.close(reader)
 
 
@@ -193,7 +198,7 @@ def test_earlier_logs_do_not_hold_up_new_ones(through: Desk, container: Containe
         through.run("run", "--flush-timeout", "0.5", "--", "cat", "old", code=125)
     fault_proxy.bytes_per_second = 250_000
     with through.started("run", "--flush-interval", "0.5", "--", "sh", "-c", "echo new; read go") as child:
-        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"new\n", timeout=60)
+        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"new\n")
         fault_proxy.bytes_per_second = None
         child.communicate(b"go\n", timeout=TIMEOUT)
         assert child.returncode == 0

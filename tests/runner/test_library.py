@@ -129,7 +129,7 @@ async def test_cancelled_while_it_saves(target: Target, container: Container, fa
 async def test_signals_are_given_back(target: Target) -> None:
     """While the program runs signals are for it, and afterwards they do what they did before."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
-    line = f"kill -USR1 {os.getpid()}; sleep 5 & wait"
+    line = f"kill -USR1 {os.getpid()}; sleep 60 & wait"
     result = await run(["sh", "-c", line], task_id="t1", target=target, echo=False)
     assert result.exit_code == 128 + signal.SIGUSR1
     assert {number: signal.getsignal(number) for number in before} == before

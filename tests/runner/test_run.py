@@ -407,7 +407,8 @@ def test_one_file_by_two_rules(desk: Desk) -> None:
 
 def test_size_of_a_log_in_parts(desk: Desk) -> None:
     """The summary counts all parts of a log whose file the program has emptied."""
-    line = "echo 0123456789; sleep 1.5; : >/dev/stdout; echo again"
+    stored = "batch-outputs/job-local/task/\\$TaskLog/stdout.txt"
+    line = f"echo 0123456789; until [ -s {stored} ]; do sleep 0.05; done; : >/dev/stdout; echo again"
     done = desk.run("run", "--flush-interval", "0.1", "--", "sh", "-c", line)
     assert "2 logs (17 B)" in done.summary
 

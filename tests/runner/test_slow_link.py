@@ -51,10 +51,10 @@ def test_a_flood_over_a_slow_link(azure: Desk, container: Container, fault_proxy
         command = ["run", *options, "--", sys.executable, "writer.py", f"{size}"]
         with azure.started(*command, stdout=out.fileno()) as child:
             assert child.stdin
-            wait_until((azure.folder / "written").exists, timeout=120)
+            wait_until((azure.folder / "written").exists)
             longest, whole = map(float, (azure.folder / "times").read_text().split())
-            wait_until(lambda: (azure.folder / "out").stat().st_size == size * MIB, timeout=120)
-            wait_until(lambda: stored_size(container) >= 4 * MIB, timeout=120)
+            wait_until(lambda: (azure.folder / "out").stat().st_size == size * MIB)
+            wait_until(lambda: stored_size(container) >= 4 * MIB)
             memory = most_memory(child.pid)
             began = time.monotonic()
             child.stdin.write(b"\n")
@@ -63,7 +63,7 @@ def test_a_flood_over_a_slow_link(azure: Desk, container: Container, fault_proxy
     print(f"longest write {longest:.3f} s, all {whole:.1f} s, memory {memory / MIB:.0f} MiB, end {took:.1f} s")
     assert whole < size * MIB / 1e6 / 4
     assert memory < MEMORY
-    assert took < limit + 10
+    assert took < limit + 30  # all of it would take twice that
     left = next(sentence for sentence in done.sentences if "could not be saved" in sentence)
     found = re.match(r"([\d,]+) bytes of (\S+stdout\.txt) could not be saved to t1/\$TaskLog/stdout\.txt", left)
     assert found, left

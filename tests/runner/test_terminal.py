@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -26,6 +27,7 @@ import tty
 LOGS = "batch-outputs/job-local/task/$TaskLog"
 PYTHON = sys.executable
 PROMPT = "ready for a command> "
+SAID = re.compile(r"pid (\d+) (\d+)\n")
 SHELLS = {"bash": ["bash", "--norc", "--noprofile", "--noediting", "-i"], "sh": ["sh", "-i"]}
 
 CTRL = {"INT": "\x03", "QUIT": "\x1c", "TSTP": "\x1a"}
@@ -89,6 +91,15 @@ class Screen:
         self.wait_for("pid ")
         pid, wrapper = self.wait_for("\n").split()
         return int(pid), int(wrapper)
+
+    def program_behind(self, line: str) -> tuple[int, int]:
+        """Have a shell do a line in the background, and be ready: as `program`, which may speak before the shell."""
+        self.type(f"{line} &\n")
+        deadline = time.monotonic() + TIMEOUT
+        while not ((said := SAID.search(self._unread)) and PROMPT in self._unread):
+            assert self._read(deadline), f"not both are in what was shown: {self._unread!r}"
+        self._unread = ""
+        return int(said[1]), int(said[2])
 
     def rest(self) -> str:
         """All that is shown until nobody is at the terminal any more."""
@@ -463,8 +474,7 @@ def test_ctrl_z_with_input_from_elsewhere(desk: Desk, name: str) -> None:
 def test_in_the_background(desk: Desk, name: str) -> None:
     """With `&` we leave the terminal to the shell; a program that reads is stopped, and we with it, until `fg`."""
     with shell(desk, name) as (leader, screen):
-        screen.command(f"batch-outputs run -- {PYTHON} answers.py &")
-        pid, wrapper = screen.program()
+        pid, wrapper = screen.program_behind(f"batch-outputs run -- {PYTHON} answers.py")
         wait_until(lambda: "Stopped" in screen.command("jobs"))
         assert stopped(pid, wrapper)
         assert screen.foreground == leader
@@ -480,8 +490,7 @@ def test_in_the_background(desk: Desk, name: str) -> None:
 def test_from_the_background_to_the_foreground(desk: Desk, name: str) -> None:
     """Brought to the foreground while it runs, the program is stopped by Ctrl-Z, and may read from the terminal."""
     with shell(desk, name) as (leader, screen):
-        screen.command(f"batch-outputs run -- {PYTHON} waits.py and-reads &")
-        pid, wrapper = screen.program()
+        pid, wrapper = screen.program_behind(f"batch-outputs run -- {PYTHON} waits.py and-reads")
         screen.type("fg\n")
         wait_until(lambda: screen.foreground != leader)
         screen.type(CTRL["TSTP"])

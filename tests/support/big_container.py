@@ -59,6 +59,11 @@ class BigJob:
         """Bytes in all of them."""
         return sum(size for _, _, size in self.sums.values())
 
+    @property
+    def pages_asked_for(self) -> int:
+        """How many pages of lists its service has been asked for so far."""
+        return self.container.azurite.log.read_text().count("comp=list")
+
     def task(self, number: int) -> str:
         """The id of a task; they sort by number."""
         return task_id(number)

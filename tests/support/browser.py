@@ -18,7 +18,7 @@ _OF_THE_BROWSER = ("about:", "blob:", "chrome:", "chrome-extension:", "data:")
 """What its viewer of documents loads of its own parts."""
 KEPT_IN = "BATCH_OUTPUTS_TESTS_TRACES"
 """The variable that names a folder for a trace and a last screenshot of each window; without it none are kept."""
-PATIENCE = 15_000.0
+PATIENCE = 60_000.0
 """Milliseconds for which anything on a page is waited for."""
 
 

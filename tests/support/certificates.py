@@ -10,8 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 
-def self_signed(folder: Path, host: str) -> tuple[Path, Path]:
-    """Files with a certificate of that host, for whoever is to trust it (`SSL_CERT_FILE`), and with its private key."""
+def self_signed(folder: Path, host: str, *, authority: bool = True) -> tuple[Path, Path]:
+    """Files with a certificate of that host, for whoever is to trust it (`SSL_CERT_FILE`), and with its private key.
+
+    As that of an `authority` it is taken by all but obstore, which takes only one that is none.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
@@ -24,7 +27,7 @@ def self_signed(folder: Path, host: str) -> tuple[Path, Path]:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     path, private = folder / "certificate.pem", folder / "private.pem"

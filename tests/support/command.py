@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 BATCH_OUTPUTS = (sys.executable, "-m", "batch_outputs")
-TIMEOUT = 60.0
+TIMEOUT = 120.0
 OURS = re.compile(rb"^batch-outputs: .*\n", re.MULTILINE)
 
 
@@ -169,7 +169,7 @@ def signature(sas_url: str) -> str:
     return parse_qs(urlsplit(sas_url).query)["sig"][0]
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = TIMEOUT) -> None:
     """Wait for something that another process brings about and of which nothing tells us."""
     deadline = time.monotonic() + timeout
     while not condition():

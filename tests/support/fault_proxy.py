@@ -13,6 +13,8 @@ sent `through` it.
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -23,10 +25,11 @@ from urllib.parse import urlsplit
 
 from support.faults import Action, Gate, made_up, pass_on
 from support.http1 import PIECE, Answer, Operation, Request, read_answer, read_request
+from support.ports import kept_port, port_of
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-TIMEOUT = 10.0
+TIMEOUT = 60.0
 
 
 @dataclass(eq=False)
@@ -65,7 +68,9 @@ class Fired:
 
 
 class FaultProxy:
-    """A proxy on a free port of 127.0.0.1 before the service at `service_port`; a context manager.
+    """A proxy on a port of 127.0.0.1 before the service at `service_port`; a context manager.
+
+    The port is one that nobody else gets while the proxy is `down`.
 
     `decide` may be set to a callable that is asked for an action where no fault takes a request; None passes it on.
     `bytes_per_second`, when set, is the speed of the link in each direction. `after_each`, when set, is called with
@@ -85,12 +90,19 @@ class FaultProxy:
         self._errors: list[Exception] = []
         self._under_way = 0
         self._changed = threading.Condition()
+        self._kept: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy")
 
     def __enter__(self) -> Self:
+        kept = kept_port()
+        self.port = port_of(kept)
+        if sys.platform.startswith("linux"):
+            self._kept = kept  # as long as the proxy is there, also in an outage
+        else:
+            kept.close()
         self._thread.start()
         self._run(self._listen())
         return self
@@ -102,6 +114,8 @@ class FaultProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        if self._kept is not None:
+            self._kept.close()
         if self._errors and error is None:
             raise ExceptionGroup("the fault proxy failed", self._errors)
 
@@ -150,6 +164,10 @@ class FaultProxy:
         """Block until no request is under way, late ones included."""
         self._wait(lambda: self._under_way == 0, timeout)
 
+    def wait_left(self, timeout: float = TIMEOUT) -> None:
+        """Block until no client is connected any more, and what they have sent has been dealt with."""
+        self._wait(lambda: self._under_way == 0 and not self._clients, timeout)
+
     @contextmanager
     def down(self) -> Iterator[None]:
         """An outage: within the block connections are broken and new ones refused."""
@@ -169,7 +187,6 @@ class FaultProxy:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _hang_up(self) -> None:
         assert self._server is not None
@@ -182,9 +199,14 @@ class FaultProxy:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = asyncio.get_running_loop().create_task(self._serve((reader, writer)))
         self._clients.add(client)
-        client.add_done_callback(self._clients.discard)
+        client.add_done_callback(self._note_end)
         # Also when the task is cancelled before it began.
         client.add_done_callback(lambda _: writer.transport.abort())
+
+    def _note_end(self, client: asyncio.Task[None]) -> None:
+        with self._changed:
+            self._clients.discard(client)
+            self._changed.notify_all()
 
     async def _serve(self, client: Streams) -> None:
         service = _Service(self._service_port, lambda: self._reading_sas)

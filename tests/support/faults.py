@@ -67,21 +67,23 @@ async def cut_after(exchange: Exchange) -> None:
     exchange.cut()
 
 
-def answer_before(status: int, *, retry_after: int | None = None, html: bool = False) -> Action:
+def answer_before(
+    status: int, *, code: str | None = None, retry_after: int | None = None, html: bool = False
+) -> Action:
     """Answer with an error (or, with `html`, a page as a captive network does) in the service's place."""
 
     async def action(exchange: Exchange) -> None:
-        await exchange.answer(made_up(status, retry_after=retry_after, html=html))
+        await exchange.answer(made_up(status, code=code, retry_after=retry_after, html=html))
 
     return action
 
 
-def answer_after(status: int, *, retry_after: int | None = None, html: bool = False) -> Action:
+def answer_after(status: int, *, code: str | None = None, retry_after: int | None = None, html: bool = False) -> Action:
     """Have the request carried out, and answer as `answer_before` all the same."""
 
     async def action(exchange: Exchange) -> None:
         await exchange.forward()
-        await exchange.answer(made_up(status, retry_after=retry_after, html=html))
+        await exchange.answer(made_up(status, code=code, retry_after=retry_after, html=html))
 
     return action
 

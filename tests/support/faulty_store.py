@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, TypeAlias, TypeVar
 
-from batch_outputs.errors import StoreError, StoreUnavailableError
+from batch_outputs.errors import StoreBusyError, StoreError, StoreUnavailableError
 from batch_outputs.location import StoreLocation
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, Page, Readable, Store, Written
 
@@ -27,6 +27,10 @@ class Fault(Enum):
     """It is carried out, and nobody answers."""
     LATE = auto()
     """Nobody answers, and it arrives when `deliver` lets it."""
+    BUSY = auto()
+    """The service has too much to do, and says so."""
+    BUSY_AFTER = auto()
+    """It is carried out; somebody on the way sends it again, and for that the service has too much to do."""
     KILLED_BEFORE = auto()
     """The process dies before it is sent."""
     KILLED_AFTER = auto()
@@ -84,6 +88,9 @@ class FaultyStore:
     ) -> Written:
         """See `Store.put`."""
         return await self._store.put(name, content, content_type=content_type, metadata=metadata)
+
+    async def blocking_calls(self) -> None:
+        """There are none: nothing is to go round the faults."""
 
     async def create_append(
         self,
@@ -165,11 +172,13 @@ class FaultyStore:
         if fault is None:
             return await send()
         self.fired[fault] += 1
-        if fault in (Fault.ANSWER_LOST, Fault.KILLED_AFTER):
+        if fault in (Fault.ANSWER_LOST, Fault.BUSY_AFTER, Fault.KILLED_AFTER):
             await send()
         if fault is Fault.LATE and operation in WRITES:
             self._late.append(send)
         if fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
             raise KilledError
         place = self.location.place
+        if fault in (Fault.BUSY, Fault.BUSY_AFTER):
+            raise StoreBusyError(f"{place} is busy.", place=place, blob=name, retry_after=self.retry_after)
         raise StoreUnavailableError(f"{place} does not answer.", place=place, blob=name, retry_after=self.retry_after)

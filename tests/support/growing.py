@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import anyio
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def lines(count: int, text: str = "line") -> bytes:

@@ -117,5 +117,5 @@ def is_gone(pid: int) -> bool:
             return True
         return status.rpartition(b")")[2].split()[0] == b"Z"
 
-    wait_until(gone, 5)
+    wait_until(gone)
     return True

@@ -87,7 +87,7 @@ class Tracker:
         """The error that the process ended with, if it did."""
         return bytes(self._failure.value).decode()
 
-    def wait_begun(self, timeout: float = 30.0) -> None:
+    def wait_begun(self, timeout: float = 60.0) -> None:
         """Return when the file is tracked."""
         assert self._begun.wait(timeout)
 
@@ -100,7 +100,7 @@ class Tracker:
         """Have it leave its block as soon as it gets there."""
         self._finish.set()
 
-    def finish(self, timeout: float = 60.0) -> None:
+    def finish(self, timeout: float = 120.0) -> None:
         """Have it leave its block, and wait for a good end."""
         self._finish.set()
         self.process.join(timeout)

@@ -155,6 +155,11 @@ class Writer:
         return self.log.chain._part
 
     @property
+    def sent(self) -> int:
+        """Up to which offset bytes of the file are stored, or may turn out to be."""
+        return self.part.end + max(map(len, self.part._in_flight), default=0) if self.part else 0
+
+    @property
     def descriptor(self) -> int | None:
         """The file that it has open."""
         return self.log.chain.file._descriptor
@@ -227,13 +232,13 @@ class World:
         text = self.text
         offset = min(offset, len(text))
         end = min(len(text), offset + length)
-        confirmed = max((writer.part.end if writer.part else 0 for writer in self.writers), default=0)
+        sent = max((writer.sent for writer in self.writers), default=0)
         with self.path.open("r+b") as file:
             file.seek(offset)
             file.write(bytes(byte ^ 0x80 for byte in text[offset:end]))
         shadows = {text, *self._shadows}
         self._disturbed()
-        if end <= confirmed - TAIL:
+        if end <= sent - TAIL:
             self._shadows = shadows
         self._rewritten = True
         self._see()

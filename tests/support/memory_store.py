@@ -116,6 +116,9 @@ class MemoryStore:
         data = bytearray(content if isinstance(content, bytes) else _read_to_the_end(content))
         return self._make(name, _Blob(data, "block", content_type, dict(metadata or {})))
 
+    async def blocking_calls(self) -> None:
+        """There are none."""
+
     async def create_append(
         self,
         name: str,

@@ -27,7 +27,7 @@ NODE = "vmss-of-the-pool_3"
 """What the node is called unless a test says otherwise."""
 NOT_BEFORE = "Mon, 19 Sep 2016 18:29:47 GMT"
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,11 @@ class MetadataService:
         """From now on these events are planned, beside those that were; by default a preemption."""
         with self._changed:
             self._events += [event(kind, resources, not_before=not_before) for kind in kinds or ("Preempt",)]
+
+    def forget(self) -> None:
+        """Nothing is planned any more."""
+        with self._changed:
+            self._events.clear()
 
     def misbehave(self, instead: Misbehaviour, *paths: str) -> None:
         """From now on answer so, or not at all (`HANG`), to what is asked of these paths, by default of all."""

@@ -137,7 +137,7 @@ def serving(desk: Desk, *arguments: str) -> Iterator[Page]:
             page.enter()
             yield page
             process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=10)
+            code = process.wait(timeout=TIMEOUT)
             assert process.stdout.read() == b"", "it prints its address and nothing else"
         finally:
             process.kill()

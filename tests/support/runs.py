@@ -24,16 +24,24 @@ def marks(container: Container, name: str = "stdout.txt") -> dict[str, str]:
 
 def program_is_there(desk: Desk) -> bool:
     """Whether a process works in the desk's folder, other than a wrapper (Linux)."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            there = os.readlink(process / "cwd") == str(desk.folder)
-            wraps = b"batch_outputs" in (process / "cmdline").read_bytes()
-            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if there and not wraps and state != "Z":
-            return True
-    return False
+    return any(_works_in(process, str(desk.folder)) for process in Path("/proc").glob("[0-9]*"))
+
+
+def _works_in(process: Path, folder: str) -> bool:
+    try:
+        wraps = b"batch_outputs" in (process / "cmdline").read_bytes()
+        return os.readlink(process / "cwd") == folder and not wraps
+    except FileNotFoundError:
+        return not _has_ended(process)  # just before its end it has no folder any more; it might be the one
+    except OSError:
+        return False
+
+
+def _has_ended(process: Path) -> bool:
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+    except OSError:
+        return True
 
 
 def spool_is_open(desk: Desk) -> bool:

@@ -199,7 +199,7 @@ def blob_name(name: str) -> str:
 def fetch(container: Container, blob: str) -> Seen | None:
     """A blob with its metadata in one piece, or None."""
     azurite: Azurite = container.azurite
-    connection = http.client.HTTPConnection("127.0.0.1", azurite.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", azurite.port, timeout=60)
     try:
         target = quote(f"/{ACCOUNT}/{container.name}/{blob}")
         connection.request("GET", f"{target}?{azurite.reading_sas}", headers={"x-ms-version": "2022-11-02"})

@@ -17,9 +17,10 @@ from batch_outputs import sync
 from batch_outputs.browse import addresses
 from batch_outputs.marks import LogMarks
 from support import page as http
-from support.browser import Open
+from support.browser import Open, wait_at
 from support.command import Desk, wait_until
 from support.peers import needs
+from support.ports import quiet_port
 from support.studio import BIG_LINES, Studio
 
 pytestmark = needs("chromium")
@@ -106,7 +107,7 @@ def test_the_end_stays_in_sight_while_it_is_wanted(program: Program, tab: Page) 
     tab.get_by_role("button", name="Jump to end", exact=True).click()
     program.says(*(f"line {number}" for number in range(200, 400)))
     expect(text_of(tab)).to_contain_text("line 399")
-    assert is_at_end(tab)
+    wait_at(tab, lambda: is_at_end(tab))
     text_of(tab).evaluate("it => { it.scrollTop = 0 }")
     expect(tab.locator("#L1")).to_be_in_viewport()
     program.says(*(f"line {number}" for number in range(400, 420)))
@@ -114,7 +115,7 @@ def test_the_end_stays_in_sight_while_it_is_wanted(program: Program, tab: Page) 
     expect(tab.locator("#L1")).to_be_in_viewport()
     tab.get_by_role("button", name=re.compile(r"20 new lines")).click()
     expect(tab.locator("#L419")).to_be_in_viewport()
-    assert is_at_end(tab)
+    wait_at(tab, lambda: is_at_end(tab))
 
 
 def test_a_log_is_held_and_wrapped(program: Program, tab: Page) -> None:
@@ -159,7 +160,7 @@ def test_another_run_of_the_server(job: sync.JobOutputStorage, desk: Desk, open_
     """Who follows a log when the server is started anew is told to open its new address, and not left waiting."""
     begin_log(job, b"line 1\n")
     with ExitStack() as stack:
-        first = stack.enter_context(http.serving(desk))
+        first = stack.enter_context(http.serving(desk, "--port", str(quiet_port())))
         window = open_on(first)
         window.expect("Failed to load resource|ERR_|EventSource")
         tab = window.tab

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 
+from playwright.sync_api import Error, expect
 from playwright.sync_api import Page as Tab
-from playwright.sync_api import expect
 
 from batch_outputs import sync
 from batch_outputs.browse import addresses
-from support.browser import Open
+from support.browser import Open, wait_at
 from support.command import wait_until
 from support.page import Page
 from support.peers import needs
@@ -121,11 +122,21 @@ def test_page_of_what_is_missing_becomes_that_of_what_has_come(
     tab = window.tab
     tab.goto(page.origin + addresses.task(job.container, "t1"))
     expect(tab.get_by_text("Nothing is stored of task t1")).to_be_visible()
-    refresh(tab)
+    with tab.expect_response(lambda answer: "/task?" in answer.url):
+        refresh(tab)
     expect(tab.locator(".refreshing")).to_have_text("")
     job.task("t1").save_text("TaskOutput", "x", "a.txt")
-    refresh(tab)
-    expect(tab.get_by_role("checkbox", name="Select all")).to_be_attached()
+
+    everything = tab.get_by_role("checkbox", name="Select all")
+
+    def has_come() -> bool:
+        with suppress(Error):  # it may be loaded anew right now
+            refresh(tab)  # more than once: a page that is still being asked for is not asked for again
+            return everything.count() == 1
+        return False
+
+    wait_at(tab, has_come)
+    expect(everything).to_be_attached()
 
 
 def test_enter_on_an_empty_selection(job: sync.JobOutputStorage, page: Page, open_on: Open) -> None:

@@ -100,9 +100,13 @@ def test_a_film_is_played(job: sync.JobOutputStorage, tmp_path: Path, page: http
     tab = open_on(page).tab
     tab.goto(page.origin + addresses.file(job.container, "t1/$TaskOutput/film.webm"))
     film = tab.locator("video")
-    seek = (
-        "it => new Promise(done => { it.onseeked = () => done([it.videoWidth, it.currentTime]); it.currentTime = 2; })"
-    )
+    seek = """
+        it => new Promise(done => {
+          const seek = () => { it.currentTime = 2; };
+          it.onseeked = () => done([it.videoWidth, it.currentTime]);
+          if (it.readyState) seek(); else it.onloadedmetadata = seek;
+        })
+        """
     assert film.evaluate(seek) == [160, 2]
     assert film.evaluate("it => it.error") is None
 

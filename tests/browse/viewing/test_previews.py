@@ -167,10 +167,10 @@ def test_a_tree_says_what_is_written() -> None:
 )
 def test_deep_nesting(text: str) -> None:
     """JSON that is nested without end is refused in a sentence, soon."""
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(NotJsonError, match="nested too deeply"):
         parse_json(text)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_trees_are_bounded() -> None:
@@ -253,9 +253,9 @@ def test_what_is_no_table(text: str) -> None:
 )
 def test_delimiters(text: str, name: str, delimiter: str) -> None:
     """What separates cells is found in the first lines, outside of quotes, in no time."""
-    began = time.monotonic()
+    began = time.thread_time()
     assert delimiter_of(text, name) == delimiter
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @given(st.text(alphabet=st.sampled_from('ab,;\t"\n\r\0|é '), max_size=200))

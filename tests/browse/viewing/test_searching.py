@@ -61,7 +61,7 @@ def expected(data: bytes, needle: str) -> list[tuple[int, int, int]]:
     return places
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(texts=TEXTS, needle=NEEDLES, piece=st.integers(1, 2000), limit=st.integers(1, 5), at_once=st.integers(1, 1500))
 async def test_finds_what_is_there(texts: list[str], needle: str, piece: int, limit: int, at_once: int) -> None:
     """Line numbers, offsets and spans are right for any cut into pieces and any number of pages."""
@@ -123,7 +123,7 @@ async def test_time_is_limited() -> None:
     search = Search(content, "needle", seconds=0.05)  # type: ignore[arg-type]
     began = time.monotonic()
     assert [match async for match in search.matches()] == []
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # all of it would take hours
     assert not search.is_at_end
     assert search.position.offset > 0
     assert search.position.line == search.position.offset // 1000 + 1
