@@ -44,11 +44,12 @@ from support.azurite import Azurite, Container
 from support.fault_proxy import FaultProxy
 from support.growing import lines
 from support.http1 import Operation
+from support.in_time import in_time
 
 pytestmark = pytest.mark.anyio
 
 MIB = 1024 * 1024
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -285,10 +286,12 @@ class TestTheEnd:
             async with task.save_tracked("TaskLog", log, "log.txt"):
                 append(log, b"last words\n")
                 entered.set()
+                scope.deadline = anyio.current_time()
                 await asyncio.sleep(3600)
 
+        scope = anyio.CancelScope()
         if how == "scope":
-            with anyio.move_on_after(0.5) as scope:
+            with scope:
                 await work()
             assert scope.cancelled_caught
         else:
@@ -340,20 +343,20 @@ class TestTheEnd:
         log.write_bytes(b"early\n")
         late = threading.Timer(1.0, append, (log, b"late\n"))
         async with TaskOutputStorage.from_container_url(url, "t1") as task:
-            began = time.monotonic()
-            async with task.save_tracked("TaskLog", log, "other.txt", settle=0):
-                pass
-            async with task.save_tracked("TaskLog", log.rename(tmp_path / "x.txt"), "x.txt"):
-                pass
-            assert time.monotonic() - began < 2.5
-            (tmp_path / "x.txt").rename(log)
+            for watch in in_time(2.5):
+                with watch:
+                    async with task.save_tracked("TaskLog", log, "other.txt", settle=0):
+                        pass
+                    async with task.save_tracked("TaskLog", log.rename(tmp_path / "x.txt"), "x.txt"):
+                        pass
+                (tmp_path / "x.txt").rename(log)
             async with task.save_tracked("TaskLog", "../stdout.txt"):
-                late.start()
                 began = time.monotonic()
+                late.start()
             took = time.monotonic() - began
             assert await stored(task, "stdout.txt") == b"early\nlate\n"
         late.join()
-        assert 3.5 < took < 8
+        assert 3.5 < took < 30
 
     async def test_flushes_our_own_stdout(self, url: str, tmp_path: Path) -> None:
         """What this process has printed and not flushed is in the log when the block of its own stdout.txt is left."""
@@ -492,7 +495,9 @@ class TestAttempts:
 
 
 class TestFaults:
-    @pytest.mark.parametrize("fault", [faults.cut_after, faults.answer_after(500), faults.answer_after(503)])
+    @pytest.mark.parametrize(
+        "fault", [faults.cut_after, faults.answer_after(500), faults.answer_after(503, code="Unavailable")]
+    )
     async def test_lost_answers_of_appends(
         self, faulty: TaskOutputStorage, fault_proxy: FaultProxy, log: Path, fault: faults.Action
     ) -> None:
@@ -623,11 +628,17 @@ class TestFaults:
     ) -> None:
         """Who gives up waiting for a store that hangs leaves nothing behind, and can try again."""
         hanging = fault_proxy.fault(faults.hang, on="create", times=None)
-        with anyio.move_on_after(0.5) as scope:
+
+        async def give_up() -> None:
+            await until(lambda: hanging.fired > 0)
+            await anyio.sleep(0.1)
+            group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(give_up)
             async with faulty.save_tracked("TaskLog", log, "log.txt"):
                 pytest.fail("the store hangs")
-        assert scope.cancelled_caught
-        assert hanging.fired
+        assert group.cancel_scope.cancelled_caught
         fault_proxy.clear()
         log.write_bytes(b"second try")
         async with faulty.save_tracked("TaskLog", log, "log.txt"):
@@ -705,7 +716,7 @@ def run_program(
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -18,6 +18,7 @@
         ├── WrongBlobTypeError   a tracked log stands where a file should go, or the reverse
         ├── AccessDeniedError    the credential is wrong, expired or too weak
         └── StoreUnavailableError   no usable answer: whether it was carried out is unknown
+            └── StoreBusyError      it has too much to do at present: nothing was done
 
 Each message is one sentence or two: what, why, and what to do next. Facts are attributes. No message, attribute or
 cause holds a key, a token or the signature of a SAS.
@@ -166,7 +167,7 @@ class AccessDeniedError(StoreError):
 
 
 class StoreUnavailableError(StoreError):
-    """The store gave no usable answer; whether a change was carried out is not known.
+    """The store gave no usable answer; whether a change was carried out is not known, but for a `StoreBusyError`.
 
     `retry_after` is how many seconds the service asked to wait, where it did.
     """
@@ -182,3 +183,7 @@ class StoreUnavailableError(StoreError):
     ) -> None:
         super().__init__(message, place=place, blob=blob, code=code)
         self.retry_after = retry_after
+
+
+class StoreBusyError(StoreUnavailableError):
+    """The store itself said that it has too much to do at present; nothing was carried out."""

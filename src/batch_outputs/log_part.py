@@ -2,8 +2,8 @@
 
 The confirmed offset is the only state. It moves when the service has confirmed an append, or when looking back has
 shown that an append whose answer was lost did arrive. Every append carries the offset and the ETag of the last answer,
-so that neither a late request nor a second writer can slip in between, and none is repeated before the blob has been
-looked at.
+so that neither a late request nor a second writer can slip in between, and none whose outcome is unknown is repeated
+before the blob has been looked at. One that the service has refused for its load is: a look would add to that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from batch_outputs.errors import BlobChangedError, BlobNotFoundError, LogLostError, StoreError, StoreUnavailableError
+from batch_outputs.errors import (
+    BlobChangedError,
+    BlobNotFoundError,
+    LogLostError,
+    StoreBusyError,
+    StoreError,
+    StoreUnavailableError,
+)
 from batch_outputs.marks import LogMarks
 from batch_outputs.stores.base import BlobProperties, Store
 
@@ -60,8 +67,10 @@ class LogPart:
         self._hash = hashlib.sha256()
         self._sealed: str | None = None
         self._in_flight: list[bytes] = []
-        # What was sent and not answered since the blob last changed: each may have arrived, or may yet arrive. The file
-        # may not have these bytes any more when that is found out.
+        # What was sent and not confirmed since the blob last changed: each may have arrived, or may yet arrive. The
+        # file may not have these bytes any more when that is found out.
+        self._unsure = False
+        # Whether the outcome of one is unknown, and the blob has not been looked at since.
 
     @property
     def size(self) -> int:
@@ -111,13 +120,17 @@ class LogPart:
     async def append(self, data: bytes) -> None:
         """Append these bytes behind the confirmed ones.
 
-        When this raises, they may be stored or not; `settle` finds out, and tells by `end` which.
+        When this raises, they may be stored or not, but after `StoreBusyError` are not; `settle` finds out, and tells
+        by `end` which.
         """
         properties = self._known()
         try:
             written = await self._store.append(self.blob_name, data, offset=properties.size, etag=properties.etag)
         except (StoreUnavailableError, BlobChangedError, BlobNotFoundError) as error:
             self._remember(data)
+            if isinstance(error, StoreBusyError):
+                raise  # not stored; should somebody on the way have sent it twice, the next append is refused
+            self._unsure = True
             logger.debug("An append to %s at %d has to be looked at: %s", self.blob_name, properties.size, error)
             if isinstance(error, StoreUnavailableError) and error.retry_after:
                 raise  # the service wants to be left alone; the next round looks
@@ -137,7 +150,7 @@ class LogPart:
         Raises:
             LogLostError: the blob is gone, another writer's, or has bytes that are not ours.
         """
-        if self._in_flight:
+        if self._unsure:
             await self._look_again()
 
     async def finish(self, *, complete: bool, parts: int = 1, exit_code: int | None = None) -> None:
@@ -202,6 +215,7 @@ class LogPart:
             if found.etag != known.etag:
                 self._in_flight.clear()  # whatever is on its way still carries the former ETag
             self.properties = found
+            self._unsure = False
             return
         most = max((len(sent) for sent in self._in_flight), default=0)
         if known.size < found.size <= known.size + most:
@@ -221,6 +235,7 @@ class LogPart:
         self.blocks += 1
         self.properties = replace(properties, size=properties.size + len(data))
         self._in_flight.clear()
+        self._unsure = False
 
     def _lost(self, what: str) -> LogLostError:
         return LogLostError(what, place=self._store.location.place, blob=self.blob_name)

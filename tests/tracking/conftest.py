@@ -16,7 +16,7 @@ from support.azurite import KEY, Container
 from support.fault_proxy import FaultProxy
 from support.watched_log import WatchedLog, watch
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from support.faults import answer_before
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 LOG = "t1/$TaskLog/log.txt"
-PATIENCE = 40.0
+PATIENCE = 60.0
 
 PRELUDE = """
 import asyncio, hashlib, os, pathlib, signal, subprocess, sys, threading, time
@@ -146,7 +146,7 @@ def test_sigterm(programs: Programs, waiting: str, make: Callable[[str], str]) -
     began = time.monotonic()
     child.terminate()
     programs.ended(child, -signal.SIGTERM)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert programs.stored() == b"written\n"
     assert not programs.is_complete
 

@@ -28,7 +28,7 @@ from support.watched_log import WatchedLog
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_thread_is_left")]
 
 MIB = 1024 * 1024
-PATIENCE = 20.0
+PATIENCE = 60.0
 posix = pytest.mark.skipif(sys.platform == "win32", reason="files of POSIX")
 
 

@@ -26,6 +26,7 @@ BLOCK_LIMIT = 12
 """Blocks of one blob in these histories; a part is full a little before."""
 
 OPERATIONS: list[Operation] = ["create", "append", "properties", "read", "set_metadata", "copy"]
+LOST_OR_REFUSED = [Fault.NOT_SENT, Fault.ANSWER_LOST, Fault.LATE, Fault.BUSY, Fault.BUSY_AFTER]
 LENGTHS = st.sampled_from([1, 20, 40, 300, 3000, 5000])
 
 
@@ -113,7 +114,7 @@ class Histories(RuleBasedStateMachine):
         self.world.fault(self.writer(number), Plan(on, fault))
 
     @precondition(has_writers)
-    @rule(number=st.integers(0, 1), fault=st.sampled_from([Fault.NOT_SENT, Fault.ANSWER_LOST, Fault.LATE]))
+    @rule(number=st.integers(0, 1), fault=st.sampled_from(LOST_OR_REFUSED))
     def flush_with_a_fault(self, number: int, fault: Fault) -> None:
         writer = self.writer(number)
         self.world.write()

@@ -110,6 +110,44 @@ def an_append_that_arrives_after_its_bytes_have_left_the_file(world: World) -> N
 
 
 @history
+def appends_that_are_lost_and_refused_in_turn(world: World) -> None:
+    """A refusal does not make forgotten what may still be on its way."""
+    world.write()
+    writer = world.start()
+    world.flush(writer)
+    for fault in (Fault.LATE, Fault.BUSY):
+        world.write()
+        world.fault(writer, Plan("append", fault))
+        world.flush(writer)
+    world.check()
+    world.truncate(40)
+    world.write(60)
+    world.fault(writer, Plan("append", before=world.deliver_late))
+    world.flush(writer)
+    world.check()
+    world.settle(writer)
+    assert world.names() == ["log.part-2.txt", "log.txt"]
+
+
+@history
+def an_append_that_is_refused_and_was_carried_out(world: World) -> None:
+    """It is known for ours, though the file has something else by now."""
+    world.write()
+    writer = world.start()
+    world.flush(writer)
+    world.write()
+    world.fault(writer, Plan("append", Fault.BUSY_AFTER))
+    world.flush(writer)
+    world.check()
+    world.truncate(40)
+    world.write(60)
+    world.flush(writer)
+    world.check()
+    world.settle(writer)
+    assert world.names() == ["log.part-2.txt", "log.txt"]
+
+
+@history
 def an_append_that_arrives_in_the_next_attempts_blob(world: World) -> None:
     """An append of an earlier attempt, for an empty blob, does not get into the empty blob of a later one."""
     world.write()
@@ -476,6 +514,17 @@ MUTANTS = [
         "no look back after an error",
         "an_append_whose_answer_is_lost",
         *(LogPart, "settle", "await self._look_again()", "self._in_flight.clear()"),
+    ),
+    Mutant(
+        "what was sent before a refusal forgotten",
+        "appends_that_are_lost_and_refused_in_turn",
+        *(LogPart, "append", "if isinstance(error, StoreBusyError):"),
+        "if isinstance(error, StoreBusyError) and not self._in_flight.clear():",
+    ),
+    Mutant(
+        "a refusal believed at all events",
+        "an_append_that_is_refused_and_was_carried_out",
+        *(LogPart, "append", "self._remember(data)", "isinstance(error, StoreBusyError) or self._remember(data)"),
     ),
     Mutant(
         "bytes that were sent are forgotten once the blob was looked at",

@@ -30,8 +30,8 @@ from support.watched_log import WatchedLog
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_secret_shows", "no_thread_is_left")]
 
-SHORT = timedelta(seconds=2)
-"""Times in a SAS are whole seconds."""
+SHORT = timedelta(seconds=5)
+"""Times in a SAS are whole seconds, and a log has to be begun before it ends, also on a busy machine."""
 
 
 def from_file(path: Path) -> TaskOutputStorage:
@@ -69,7 +69,7 @@ class TestASasThatExpires:
                     await anyio.sleep(SHORT.total_seconds() + 1)
                     log.append(lines(10, "too late"))
                     began = time.monotonic()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         assert (left.value.saved, left.value.pending) == (len(lines(10)), len(lines(10, "too late")))
         assert log.path.read_bytes() == lines(10) + lines(10, "too late")
         assert log.stored() == lines(10)
@@ -99,7 +99,7 @@ class TestASasThatIsTooWeak:
             ) as task:
                 async with log.follow(task):
                     began = time.monotonic()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         assert lost.fired == 1
         assert (left.value.saved, left.value.pending) == (0, len(lines(10)))
         log.look()
@@ -117,7 +117,7 @@ class TestASasThatIsTooWeak:
                 log.append(lines(10, "more"))
                 began = time.monotonic()
             assert tracked.output.complete is False
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         assert [type(error.cause) for error in errors] == [AccessDeniedError]
         log.check(complete=False)
 
@@ -180,7 +180,7 @@ def test_no_secret_in_any_output(container: Container, fault_proxy: FaultProxy, 
     tmp_path.joinpath("log.txt").write_bytes(lines(10))
     program = textwrap.dedent(PROGRAM)
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", program], cwd=tmp_path, env=environment, capture_output=True, timeout=60,
+        [sys.executable, "-X", "dev", "-c", program], cwd=tmp_path, env=environment, capture_output=True, timeout=120,
         check=False,
     )  # fmt: skip
     told = (done.stdout + done.stderr).decode()

@@ -15,7 +15,7 @@ import pytest
 from batch_outputs import followed_log, log_chain
 from batch_outputs.log_thread import TICK
 from batch_outputs.marks import LogMarks
-from support.faulty_store import Plan
+from support.faulty_store import Fault, Plan
 from support.log_world import MemoryGround, StoredPart, World, Writer
 
 MIB = 1024 * 1024
@@ -160,6 +160,87 @@ class TestOutages:
         rounds = sorted(set(asked_at))
         assert len(rounds) >= 5
         assert all(later - earlier >= 90 for earlier, later in pairwise(rounds))
+
+
+class TestABusyService:
+    """How a service that has too much to do stretches the interval of a log."""
+
+    @pytest.fixture
+    def writer(self, world: World) -> Writer:
+        """It has saved once, at 15 s."""
+        world.write()
+        writer = world.start()
+        assert world.flush(writer) is None
+        return writer
+
+    def save(self, world: World, writer: Writer, *faults: Fault) -> None:
+        """Save new lines, with so many tries that fail at first."""
+        for fault in faults:
+            world.fault(writer, Plan("append", fault))
+        world.write()
+        for n in range(len(faults) + 1):
+            world.clock.advance(600)
+            world.round(writer)
+            assert writer.log._failures == (n + 1 if n < len(faults) else 0)
+
+    def test_it_doubles_and_comes_back(self, world: World, writer: Writer) -> None:
+        """Once for all refusals in a row it doubles; a good round takes a tenth off, down to what was asked for."""
+        world.write()
+        for _ in range(3):
+            world.fault(writer, Plan("append", Fault.BUSY))
+            world.clock.advance(120)
+            world.round(writer)
+            assert writer.log.interval == 30
+        self.save(world, writer)
+        assert writer.log.interval == pytest.approx(27)
+        self.save(world, writer)
+        assert writer.log.interval == pytest.approx(24.3)
+        for _ in range(10):
+            self.save(world, writer)
+        assert writer.log.interval == 15
+
+    def test_it_is_the_time_between_rounds(self, world: World, writer: Writer) -> None:
+        """The round after the first good one comes when the stretched interval is over."""
+        self.save(world, writer, Fault.BUSY)
+        began = world.clock.now()
+        while not writer.log.is_due(world.clock.now()):
+            world.clock.advance(TICK)
+        assert 0.9 * 27 - TICK <= world.clock.now() - began <= 27
+
+    def test_a_minute_is_the_most(self, world: World, writer: Writer) -> None:
+        """However often the service is too busy, it comes to a minute."""
+        for _ in range(20):
+            self.save(world, writer, Fault.BUSY)
+        assert writer.log.interval == pytest.approx(0.9 * 60)
+
+    def test_pauses_are_of_any_length(self, world: World, writer: Writer) -> None:
+        """Those whom it has refused at one moment do not come back at one moment, and none later than in a minute."""
+        world.write()
+        pauses = []
+        for _ in range(70):
+            world.fault(writer, Plan("append", Fault.BUSY))
+            world.clock.advance(120)
+            world.round(writer)
+            pauses.append(writer.log._next_round - world.clock.now())
+        assert max(pauses) <= 60
+        assert min(pauses[10:]) < 20
+        assert max(pauses[10:]) > 40
+
+    def test_more_than_a_minute_stays(self, world: World) -> None:
+        """An interval that is longer anyway is what was asked for."""
+        writer = world.start(flush_interval=300)
+        self.save(world, writer, Fault.BUSY)
+        self.save(world, writer, Fault.BUSY)
+        assert writer.log.interval == 300
+
+    def test_nothing_else_stretches_it(self, world: World, writer: Writer) -> None:
+        """Lost answers and outages do not, and who is in a hurry is not held up."""
+        self.save(world, writer, Fault.NOT_SENT, Fault.NOT_SENT)
+        assert writer.log.interval == 15
+        self.save(world, writer, Fault.BUSY)
+        assert writer.log.interval > 15
+        writer.log.hurry()
+        assert writer.log.interval == 1
 
 
 class TestTheBudgetOfTheEnd:

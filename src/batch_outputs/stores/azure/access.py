@@ -33,6 +33,14 @@ class Ticket:
     sas: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
 
+    def headers(self) -> dict[str, str]:
+        """What goes into the headers of a request; a SAS goes into its URL."""
+        if not self.token:
+            return {}
+        from email.utils import formatdate
+
+        return {"Authorization": f"Bearer {self.token}", "x-ms-date": formatdate(usegmt=True)}
+
 
 class Tickets(Protocol):
     """Where the tickets of a store come from."""

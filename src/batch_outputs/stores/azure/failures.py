@@ -21,6 +21,7 @@ from batch_outputs.errors import (
     BlobExistsError,
     BlobNotFoundError,
     ContainerNotFoundError,
+    StoreBusyError,
     StoreError,
     StoreUnavailableError,
     WrongBlobTypeError,
@@ -30,9 +31,10 @@ from batch_outputs.stores.azure import denials
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import http_date
 from batch_outputs.stores.azure.calls import Call
+from batch_outputs.stores.azure.pressure import BUSY
 
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,80})</Code>")
-_BUSY = {408, 429}
+_PASSING = {408, 429}
 _CHANGED = {
     "AppendPositionConditionNotMet",
     "ConditionNotMet",
@@ -66,6 +68,18 @@ class Refusal:
         return self.code is None and (self.status < 400 or self.status == 407 or bool(self.body))
 
     @property
+    def is_overload(self) -> bool:
+        """Whether the service itself has refused, for its load and before it did anything; `OperationTimedOut` is not
+        that, nor what somebody in between answers.
+        """
+        return self.status in BUSY and self.code == "ServerBusy"
+
+    @property
+    def leaves_unsure(self) -> bool:
+        """Whether the request may have been carried out all the same."""
+        return self.status >= 500 and not self.is_overload
+
+    @property
     def retry_after(self) -> float | None:
         """Seconds to wait, where the answer says so."""
         text = self.headers.get("Retry-After", "")
@@ -88,7 +102,10 @@ class Refusal:
 def refused(refusal: Refusal, call: Call, ticket: Ticket, *, place: str, access: Access) -> StoreError:
     """The error for an answer that is not the one hoped for."""
     code, status = refusal.code, refusal.status
-    if status >= 500 or status in _BUSY:
+    if refusal.is_overload and not call.unsure:
+        text = f"{place} has too much to do ({status} {code}) and did nothing; try again later."
+        return StoreBusyError(text, place=place, blob=call.blob, code=code, retry_after=refusal.retry_after)
+    if status >= 500 or status in _PASSING:
         text = f"{place} answered {status}{_because(code)}; it is busy or out of order: try again later."
         return StoreUnavailableError(text, place=place, blob=call.blob, code=code, retry_after=refusal.retry_after)
     if refusal.is_foreign:

@@ -7,7 +7,6 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from email.utils import formatdate
 from typing import TypeVar
 
 import aiohttp
@@ -15,16 +14,17 @@ from yarl import URL
 
 from batch_outputs.errors import AccessDeniedError, StoreError, StoreUnavailableError
 from batch_outputs.location import AzureAccount
+from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket, Tickets
 from batch_outputs.stores.azure.answers import UnusableAnswerError
 from batch_outputs.stores.azure.calls import Call
 from batch_outputs.stores.azure.failures import Refusal, foreign, refused, unanswered
+from batch_outputs.stores.azure.network import proxy_for, shown_proxy
+from batch_outputs.stores.azure.pressure import BUSY, pressure_on
 from batch_outputs.stores.azure.retries import RetryPolicy
-from batch_outputs.stores.azure.transport import as_body, new_session, proxy_for, shown_proxy, time_allowed
+from batch_outputs.stores.azure.transport import as_body, new_session, time_allowed
 
 T = TypeVar("T")
-
-API_VERSION = "2022-11-02"
 
 _ERROR_BODY = 64 * 1024
 
@@ -47,6 +47,7 @@ class Line:
         self._tickets = tickets
         self._own_thread = own_thread
         self._proxy = proxy_for(account.endpoint)
+        self._pressure = pressure_on(account.endpoint)
         # Over TLS the transport sees to it that bytes arrive as they were sent.
         self._checksums = account.endpoint.startswith("http://")
         self._session: aiohttp.ClientSession | None = None
@@ -136,6 +137,8 @@ class Line:
 
     async def _send(self, call: Call, ticket: Ticket) -> aiohttp.ClientResponse:
         failure: StoreError
+        for pause in self._pressure.pauses(self.policy.patience):
+            await asyncio.sleep(pause)
         try:
             response = await self._open_session().request(
                 call.method,
@@ -148,11 +151,14 @@ class Line:
                 middlewares=(call.watch,),
             )
             if response.status in call.expect:
+                self._pressure.served()
                 return response
             async with response:
                 body = await response.content.read(_ERROR_BODY)
-            call.unsure |= response.status >= 500
             refusal = Refusal(response.status, response.headers, body)
+            call.unsure |= refusal.leaves_unsure
+            if response.status in BUSY:
+                self._pressure.busy(refusal.retry_after)
             failure = refused(refusal, call, ticket, place=self.place, access=self._account.access)
         except BROKEN as error:
             failure = self.broken(error, call)
@@ -164,10 +170,12 @@ class Line:
         return URL(f"{self._account.endpoint}{path}?{search}", encoded=True)
 
     def _headers(self, call: Call, ticket: Ticket) -> dict[str, str]:
-        headers = {"x-ms-version": API_VERSION, "User-Agent": "batch-outputs", **call.headers}
-        if ticket.token:
-            headers["Authorization"] = f"Bearer {ticket.token}"
-            headers["x-ms-date"] = formatdate(usegmt=True)
+        headers = {
+            "x-ms-version": urls.API_VERSION,
+            "User-Agent": "batch-outputs",
+            **call.headers,
+            **ticket.headers(),
+        }
         if call.source is not None:
             headers["x-ms-copy-source"] = str(self._url(call.source, "", ticket))
         if call.body is not None:

@@ -1,23 +1,18 @@
-"""Connections: an aiohttp session as this library wants it, with the proxies of the environment.
+"""Connections: an aiohttp session as this library wants it.
 
-aiohttp's own reading of the environment would look up proxies for each request, with two hops to threads; here it is
-done once.
+aiohttp's own reading of the environment would look up proxies for each request, with two hops to threads; `network`
+does it once.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from batch_outputs.errors import ConfigurationError
-
-KEEP_ALIVE = 120.0
-"""Seconds an idle connection is kept. With aiohttp's own 15, each flush of a log would make a new one."""
+from batch_outputs.stores.azure.network import KEEP_ALIVE
 
 PIECE = 256 * 1024
 """Bytes written or read at once, so that large bodies leave the event loop to others in between."""
@@ -58,34 +53,6 @@ def as_body(body: bytes | None) -> bytes | AsyncIterator[bytes] | None:
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE):
         yield body[start : start + PIECE]
-
-
-def proxy_for(endpoint: str) -> str | None:
-    """The proxy that the environment wants for this endpoint.
-
-    Raises:
-        ConfigurationError: it is not an HTTP proxy.
-    """
-    parts = urlsplit(endpoint)
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.netloc):
-        return None
-    if "://" not in proxy:
-        proxy = f"http://{proxy}"
-    if urlsplit(proxy).scheme not in {"http", "https"}:
-        raise ConfigurationError(
-            f"The proxy {shown_proxy(proxy)} is not an HTTP proxy; set {parts.scheme.upper()}_PROXY to one, "
-            f"or put {parts.hostname} into NO_PROXY.",
-            variable=f"{parts.scheme.upper()}_PROXY",
-        )
-    return proxy
-
-
-def shown_proxy(proxy: str) -> str:
-    """A proxy's URL without its login."""
-    parts = urlsplit(proxy)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 class InlineResolver(AbstractResolver):

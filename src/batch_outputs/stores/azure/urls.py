@@ -11,6 +11,9 @@ from urllib.parse import quote
 
 from batch_outputs.errors import InvalidNameError
 
+API_VERSION = "2022-11-02"
+"""The version of the service's interface that is spoken."""
+
 _CONTAINER_NAME = re.compile(r"\$root|\$web|\$logs|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_TEXT = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
