@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from anyio import to_thread
 
 from batch_outputs.marks import LogMarks
 from batch_outputs.stored import Stored
 from batch_outputs.stores.base import BlobProperties
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Checked: TypeAlias = Literal["sha256", "md5", "length"]
 """What content was held against: a checksum of all of it, or its length alone where there is none."""
@@ -64,9 +67,9 @@ class Checksums:
             DamagedError: a blob has ended, and is not what was stored.
         """
         if len(data) <= _QUICK or not self.needs_content:
-            self._update(data)
+            self.take(data)
         else:
-            await to_thread.run_sync(self._update, data)
+            await to_thread.run_sync(self.take, data)
 
     def finish(self) -> Checked:
         """Say what all of it was held against.
@@ -74,10 +77,11 @@ class Checksums:
         Raises:
             DamagedError: as `update`.
         """
-        self._update(b"")
+        self.take(b"")
         return self.kind
 
-    def _update(self, data: bytes) -> None:
+    def take(self, data: Buffer) -> None:
+        """As `update`, in this thread."""
         rest = memoryview(data)
         while True:
             here = rest[: self._left]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
 import stat
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import aiofiles
 import anyio
 from anyio import to_thread
 
@@ -21,7 +22,8 @@ from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreError
 from batch_outputs.location import DirectoryAccount
 from batch_outputs.part_file import PartFile, discard_part
 from batch_outputs.stored import Stored, check_is_still, look_up, read, with_parts
-from batch_outputs.stores.base import Store
+from batch_outputs.stores.base import BlockingCalls, Store
+from batch_outputs.threads import Stop, finished
 from batch_outputs.transfer import while_it_changes
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ Progress = Callable[[int], object]
 
 _WORTH_RESUMING = 1024 * 1024
 """Bytes; less than this is as soon fetched again."""
+
+_QUICK = 8 * 1024 * 1024
+"""Bytes; more than this is fetched in a way that can be broken off, and that tells how far it is."""
 
 _AT_ONCE = 1024 * 1024
 """Bytes that are written at once; more where the store gives more."""
@@ -78,6 +83,16 @@ async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
     return stored
 
 
+def fetch_quickly(calls: BlockingCalls, store: Store, stored: Stored, path: str) -> Fetched | None:
+    """Make a local file what is stored, as `fetch_blob`, by calls that block; None if it was not done.
+
+    Only of files, and only of such as are soon there: what it does cannot be broken off.
+    """
+    if stored.is_log or stored.size > _QUICK:
+        return None
+    return _Fetch(store, stored, path, _nobody, lasting=True).carry_out_at_once(calls)
+
+
 async def _fetch(
     store: Store, blob_name: str, path: str, *, known: Stored | None, on_bytes: Progress | None, lasting: bool
 ) -> tuple[Stored, Fetched]:
@@ -101,6 +116,10 @@ async def _fetch(
         raise
     except OSError as error:
         raise TargetError(f"{path} cannot be written: {error.strerror or error}.", path=path) from error
+
+
+def _nobody(_size: int) -> None:
+    """Nobody wants to know."""
 
 
 class _DamagedTwiceError(StoreError):
@@ -137,6 +156,24 @@ class _Fetch:
                     await to_thread.run_sync(partial(part.close, keep=not worthless))
         return Fetched(self._stored.size, unchanged=False, resumed_at=resumed_at, checked=checked)
 
+    def carry_out_at_once(self, calls: BlockingCalls) -> Fetched | None:
+        """All in this thread; None where that did not work."""
+        part = self._begin()
+        if part is None:
+            return Fetched(self._stored.size, unchanged=True, resumed_at=0, checked="length")
+        try:
+            resumed_at = part.size
+            checksums = Checksums(self._stored)
+            self._recall(part, checksums)
+            self._pour(part, checksums, calls)
+            if part.size != self._stored.size:
+                return None
+            checked = checksums.finish()
+            part.put_in_place(self._mtime())
+            return Fetched(self._stored.size, unchanged=False, resumed_at=resumed_at, checked=checked)
+        finally:
+            part.close(keep=True)
+
     async def _fill_well(self, part: PartFile) -> tuple[int, Checked]:
         """Where the file was begun and what it was held against; a damaged one is fetched once more, from the first."""
         try:
@@ -161,9 +198,9 @@ class _Fetch:
             BlobChangedError: it is no longer what it was.
         """
         checksums = Checksums(self._stored)
-        if checksums.needs_content:
-            for offset in range(0, part.size, _AT_ONCE):
-                await checksums.update(await to_thread.run_sync(part.read, offset, min(_AT_ONCE, part.size - offset)))
+        await to_thread.run_sync(self._recall, part, checksums)
+        if not self._stored.is_log and part.size < self._stored.size:
+            await self._write_quickly(part, checksums)
         await self._write(part, checksums)
         checked = checksums.finish()
         name = self._stored.first.name
@@ -177,8 +214,65 @@ class _Fetch:
             await check_is_still(self._store, self._stored)
         return checked
 
+    def _recall(self, part: PartFile, checksums: Checksums) -> None:
+        """Take what an earlier fetch had into the checksums."""
+        if checksums.needs_content:
+            for offset in range(0, part.size, _AT_ONCE):
+                checksums.take(part.read(offset, min(_AT_ONCE, part.size - offset)))
+
+    async def _write_quickly(self, part: PartFile, checksums: Checksums) -> None:
+        """Write what can be had by calls that block."""
+        calls = await self._store.blocking_calls()
+        if calls is None:
+            return
+        stop = Stop()
+        loop = asyncio.get_running_loop()
+        failures: list[Exception] = []
+
+        def tell(size: int) -> None:
+            try:
+                self._tell(size)
+            except Exception as error:
+                failures.append(error)
+                stop.set()
+
+        def written(size: int) -> None:
+            loop.call_soon_threadsafe(tell, size)
+
+        await finished(partial(self._pour, part, checksums, calls, stop, written), stop)
+        if failures:
+            raise failures[0]
+
+    def _pour(
+        self,
+        part: PartFile,
+        checksums: Checksums,
+        calls: BlockingCalls,
+        stop: Stop | None = None,
+        written: Callable[[int], object] = _nobody,
+    ) -> None:
+        """Write what calls that block give of the file, from what is there on; perhaps not all of it."""
+        part.seek_end()
+        told = part.size
+        blob = self._stored.first
+        with closing(calls.read(blob.name, offset=part.size, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
+            for piece in pieces:
+                size = part.write(piece)
+                checksums.take(piece)
+                if part.wrote(size):
+                    part.sync()
+                if part.size - told >= _AT_ONCE or part.size == blob.size:
+                    told = part.size
+                    written(told)
+                if stop is not None and stop.is_set():
+                    return
+
     async def _write(self, part: PartFile, checksums: Checksums) -> None:
         self._tell(part.size)
+        if part.size == self._stored.size:
+            return
+        import aiofiles  # rarely needed, and not light
+
         part.seek_end()
         file = await aiofiles.open(part.descriptor, "wb", closefd=False)
         held: list[bytes] = []
@@ -287,7 +381,3 @@ def _make_folder(folder: str, path: str) -> None:
             f"{path} cannot be written: there is a file where its folder should be, or one above; move it away.",
             path=path,
         ) from error
-
-
-def _nobody(_size: int) -> None:
-    """Nobody wants to know."""

@@ -7,6 +7,7 @@ kind and `TaskOutputKind.TASK_LOG == "TaskLog"`.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import ClassVar, Self
 
 from batch_outputs.errors import InvalidNameError
@@ -14,6 +15,7 @@ from batch_outputs.errors import InvalidNameError
 _NOT_IN_A_FOLDER = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+@lru_cache(maxsize=4096)  # a listing has the same few again and again
 def can_be_folder(text: str) -> bool:
     """Whether the text can be one folder of a blob name: not empty, with no slash, backslash or control character."""
     return text != "" and _NOT_IN_A_FOLDER.search(text) is None

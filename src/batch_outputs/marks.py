@@ -12,6 +12,7 @@ Reason: TypeAlias = Literal["truncated", "replaced", "rewritten", "limit"]
 `truncated`: the file became shorter. `replaced`: its name led to another file. `rewritten`: what had been saved of it
 changed. `limit`: the blob had as many blocks as the service allows.
 """
+_REASONS = frozenset(get_args(Reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class LogMarks:
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
         """Read the marks; anything unreadable counts as missing."""
+        if not metadata:
+            return cls()
         found = {name.lower(): value for name, value in metadata.items()}
 
         def number(name: str) -> int | None:
@@ -56,7 +59,7 @@ class LogMarks:
             node=found.get("node"),
             part=number("part") or 1,
             base=number("base") or 0,
-            reason=cast("Reason", reason) if reason in get_args(Reason) else None,
+            reason=cast("Reason", reason) if reason in _REASONS else None,
             started=found.get("started"),
             complete=found.get("complete") == "true",
             length=number("length"),

@@ -5,17 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from anyio import to_thread
 
 from batch_outputs.content_types import guess_content_type
 from batch_outputs.environment import TaskEnvironment
-from batch_outputs.errors import BlobNotFoundError, ConfigurationError, InvalidNameError, WrongBlobTypeError
+from batch_outputs.errors import (
+    BatchOutputsError,
+    BlobNotFoundError,
+    ConfigurationError,
+    InvalidNameError,
+    WrongBlobTypeError,
+)
 from batch_outputs.job_container import JobContainer
 from batch_outputs.kinds import OutputKind
 from batch_outputs.names import (
@@ -30,8 +36,11 @@ from batch_outputs.outputs import OutputFileReference
 from batch_outputs.snapshot import check_source
 from batch_outputs.sources import Folders, Source, find_sources
 from batch_outputs.stores.base import BlobPrefix, BlobProperties
-from batch_outputs.tracking import TrackedSave, TrackingError, track_file
-from batch_outputs.transfer import for_each, put_file
+from batch_outputs.threads import Stop
+from batch_outputs.transfer import WORTH_A_CREW, Quickly, for_each, for_each_quickly, put_file, put_quickly
+
+if TYPE_CHECKING:
+    from batch_outputs.tracking import TrackedSave, TrackingError
 
 logger = logging.getLogger("batch_outputs.storage")
 
@@ -209,27 +218,29 @@ class OutputStorage:
             skip=self._container.folder,
         )
         sources, refused = await to_thread.run_sync(find_sources, patterns, folders, os.environ, name)
-        done: list[OutputFileReference] = []
+        saved: dict[str, OutputFileReference] = {}
         size = 0
 
-        async def save_one(source: Source) -> OutputFileReference:
+        def note(source: Source, reference: OutputFileReference) -> None:
             nonlocal size
-            output = self._output(kind, source.name)
-            reference = await self._save(output, source.path, None, None, replace_log=False)
-            done.append(reference)
+            saved[source.name] = reference
             size += reference.size or 0
             if on_progress is not None:
                 try:
-                    on_progress(SaveProgress(reference, len(done), len(sources), size))
+                    on_progress(SaveProgress(reference, len(saved), len(sources), size))
                 except Exception:
                     logger.exception("The on_progress of save_all raised; %s is saved.", reference.blob_name)
-            return reference
 
-        results = await for_each(sources, save_one)
-        failed: list[Exception] = [*refused, *(result for result in results if isinstance(result, Exception))]
+        async def save_one(source: Source) -> None:
+            output = self._output(kind, source.name)
+            note(source, await self._save(output, source.path, None, None, replace_log=False))
+
+        left = await self._save_quickly(kind, sources, note)
+        results = await for_each(left, save_one)
+        failed: list[Exception] = [*refused, *(result for result in results if result is not None)]
         if failed:
-            raise ExceptionGroup(f"{len(failed)} of {len(results) + len(refused)} could not be saved", failed)
-        return [result for result in results if isinstance(result, OutputFileReference)]
+            raise ExceptionGroup(f"{len(failed)} of {len(sources) + len(refused)} could not be saved", failed)
+        return [saved[source.name] for source in sources]
 
     def save_tracked(
         self,
@@ -281,6 +292,8 @@ class OutputStorage:
         if per_node or (per_node is None and self._environment.is_current_node_master is False):
             wanted = f"{self._node_id()}/{wanted}"
         output = self._output(kind, wanted)
+        from batch_outputs.tracking import track_file  # with all that follows logs, which many do not need
+
         return track_file(
             self._container.location,
             path,
@@ -415,6 +428,32 @@ class OutputStorage:
             return await put_file(self._container.store, output.blob_name, path, content_type=type_, metadata=metadata)
 
         return await self._put(output, put, replace_log=replace_log)
+
+    async def _save_quickly(
+        self,
+        kind: OutputKind | str,
+        sources: Sequence[Source],
+        note: Callable[[Source, OutputFileReference], object],
+    ) -> Sequence[Source]:
+        """Save many small files, as long as nothing is in the way; those that are still to be saved."""
+        if len(sources) < WORTH_A_CREW:
+            return sources
+        try:
+            await self._container.prepare_to_write()
+            calls = await self._container.store.blocking_calls()
+        except BatchOutputsError:
+            return sources  # each of them will say what is wrong
+        if calls is None:
+            return sources
+        stop = Stop()
+
+        def save(source: Source) -> OutputFileReference | None:
+            output = self._output(kind, source.name)
+            type_ = guess_content_type(output.name)
+            properties = put_quickly(calls, output.blob_name, source.path, content_type=type_, metadata=None, stop=stop)
+            return None if properties is None else self._reference(output, properties)
+
+        return await for_each_quickly(sources, Quickly(save, note, stop))
 
     async def _put(
         self, output: OutputName, put: Callable[[], Awaitable[BlobProperties]], *, replace_log: bool

@@ -103,8 +103,10 @@ class OutputFileReference:
         """Which part of a log the blob of this name is, when last looked at: 1 for a whole log, and for a file."""
         if self._stored is None:
             return None
+        if not self._stored.is_log:
+            return 1
         marks = LogMarks.from_metadata(self._stored.first.metadata)
-        return marks.part if self._stored.is_log and marks.log is not None else 1
+        return marks.part if marks.log is not None else 1
 
     @property
     def metadata(self) -> Mapping[str, str] | None:

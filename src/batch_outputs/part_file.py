@@ -8,10 +8,14 @@ import hashlib
 import os
 import secrets
 import time
+from typing import TYPE_CHECKING
 
 from batch_outputs import files
 
-_SYNCED = 64 * 1024 * 1024
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_SYNCED = 1024 * 1024 * 1024
 """Bytes between two moments at which the disk is made to hold what was written, for the case that power fails."""
 
 _LONGEST_SOURCE = 16 * 1024
@@ -73,6 +77,14 @@ class PartFile:
         """Have the next write come behind what is there."""
         os.lseek(self.descriptor, self.size, os.SEEK_SET)
 
+    def write(self, piece: Buffer) -> int:
+        """Write all of a piece behind what was written before; how many bytes it has."""
+        rest = memoryview(piece).cast("B")
+        size = len(rest)
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+        return size
+
     def wrote(self, size: int) -> bool:
         """Take note that so many more bytes are there, and say whether it is time to `sync`."""
         before = self.size // _SYNCED
@@ -122,6 +134,7 @@ class PartFile:
             os.ftruncate(self.descriptor, 0)
         if self._source is None:
             self._forget_note()
+            self._note = None
             return
         if status.st_size:
             os.fsync(self.descriptor)  # before the note: the old content must not come back as of the new source

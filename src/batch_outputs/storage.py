@@ -261,11 +261,16 @@ class JobOutputStorage(OutputStorage):
         Raises:
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
+        task: TaskOutputStorage | None = None  # a task's outputs stand together
         async for properties in self._container.store.list(prefix):
             output = parse_blob_name(properties.name)
             if output is None:
                 continue  # somebody else's blob
-            owner = self if output.task_id is None else self.task(output.task_id)
+            owner: OutputStorage = self
+            if output.task_id is not None:
+                if task is None or task.task_id != output.task_id:
+                    task = self.task(output.task_id)
+                owner = task
             yield owner._reference(output, properties)  # noqa: SLF001 - of the same family
 
     async def create_container(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -12,17 +13,22 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from batch_outputs.crew import Crew
 from batch_outputs.errors import FileChangedError, TargetError
 from batch_outputs.failures import Failures
 from batch_outputs.files import is_link
 from batch_outputs.snapshot import FileSnapshot
-from batch_outputs.stores.base import BlobProperties, Store
+from batch_outputs.stores.base import BlobProperties, BlockingCalls, Store
+from batch_outputs.threads import Stop
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 AT_ONCE = 16
 """How many files are under way at one time."""
+
+WORTH_A_CREW = 4
+"""Items; fewer are as quick in the ordinary way."""
 
 _PAUSES_FOR_CHANGES = (0.1, 0.3, 1.0, 3.0)
 """Seconds to wait before a file or blob that changed under our hands is read again."""
@@ -48,6 +54,25 @@ async def put_file(
         )
 
     return await while_it_changes(attempt, FileChangedError)
+
+
+def put_quickly(
+    calls: BlockingCalls,
+    blob_name: str,
+    path: str,
+    *,
+    content_type: str,
+    metadata: Mapping[str, str] | None,
+    stop: Stop | None = None,
+) -> BlobProperties | None:
+    """As `put_file`, by a call that blocks; None if it was not done."""
+    with FileSnapshot(path) as snapshot:
+        written = calls.put(blob_name, snapshot, content_type=content_type, metadata=metadata, stop=stop)
+        if written is None:
+            return None
+        return BlobProperties(
+            blob_name, snapshot.size, written.etag, written.last_modified, content_type, dict(metadata or {})
+        )
 
 
 def refuse_links(folder: str, path: str) -> None:
@@ -81,6 +106,28 @@ def refuse_store(folder: str, store: str | None) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Quickly(Generic[T, R]):
+    """A way that is tried before the ordinary one, for small works: `work` blocks, in a thread, and gives a result.
+
+    `told` hears of it on the event loop. None, or an error, means that the ordinary way is to be taken. When `stop` is
+    set nobody needs what `work` does any more.
+    """
+
+    work: Callable[[T], R | None]
+    told: Callable[[T, R], object]
+    stop: Stop = field(default_factory=Stop)
+
+
+async def for_each_quickly(items: Sequence[T], quickly: Quickly[T, R]) -> Sequence[T]:
+    """Do something with each item; those for which the ordinary way is to be taken."""
+    left: list[T] = []
+    async with Crew(quickly.work, _telling(quickly, left.append), quickly.stop) as crew:
+        for item in items:
+            crew.give(item)
+    return left
+
+
 async def for_each(
     items: Iterable[T], action: Callable[[T], Awaitable[R]], *, at_once: int = AT_ONCE
 ) -> list[R | Exception]:
@@ -108,16 +155,21 @@ async def for_each_listed(
     at_once: int = AT_ONCE,
     ahead: float = math.inf,
     failures: Failures | None = None,
+    quickly: Quickly[T, R] | None = None,
 ) -> list[Exception]:
     """Do something with each item, several at a time, beginning while they are still being listed; what was raised.
 
     At most `ahead` items are listed before they are needed. Should the listing fail, what has been listed is done. With
-    `failures` what was raised is added to these, and once they are hopeless nothing more is listed or begun.
+    `failures` what was raised is added to these, and once they are hopeless nothing more is listed or begun. With
+    `quickly`, that way is tried before.
     """
     work = _ListedWork(action, failures)
-    give, take = anyio.create_memory_object_stream[T](ahead)
+    give, take = anyio.create_memory_object_stream[T](ahead if quickly is None else math.inf)
     async with take, anyio.create_task_group() as group:
-        group.start_soon(work.list_all, items, give)
+        if quickly is None:
+            group.start_soon(work.list_all, items, give)
+        else:
+            group.start_soon(work.try_all, items, give, quickly, ahead)
         for _ in range(at_once):
             group.start_soon(work.do_some, take.clone())
     return work.problems
@@ -131,6 +183,28 @@ class _ListedWork(Generic[T]):
         self._action = action
         self._failures = failures
         self._listing = anyio.CancelScope()
+
+    async def try_all(
+        self, items: AsyncIterator[T], give: MemoryObjectSendStream[T], quickly: Quickly[T, R], ahead: float
+    ) -> None:
+        """List all, and give on what does not go quickly."""
+
+        def succeeded(item: T, result: R) -> None:
+            quickly.told(item, result)
+            if self._failures is not None:
+                self._failures.succeeded()
+
+        async with give:
+            noted = _telling(Quickly(quickly.work, succeeded), give.send_nowait)
+            with self._listing:
+                async with Crew(quickly.work, noted, quickly.stop) as crew:
+                    try:
+                        async for item in items:
+                            crew.give(item)
+                            waiting = give.statistics().current_buffer_used
+                            await crew.has_room(max(0, ahead - waiting))
+                    except Exception as error:
+                        self.problems.append(error)  # what was listed before is done all the same
 
     async def list_all(self, items: AsyncIterator[T], give: MemoryObjectSendStream[T]) -> None:
         async with give:
@@ -162,6 +236,16 @@ class _ListedWork(Generic[T]):
         self._failures.add(error)
         if self._failures.are_hopeless:
             self._listing.cancel()
+
+
+def _telling(quickly: Quickly[T, R], left: Callable[[T], object]) -> Callable[[T, R | None], None]:
+    def told(item: T, result: R | None) -> None:
+        if result is None:
+            left(item)
+        else:
+            quickly.told(item, result)
+
+    return told
 
 
 async def while_it_changes(attempt: Callable[[], Awaitable[R]], change: type[Exception]) -> R:

@@ -270,7 +270,7 @@ SERVICE_NAMES = ANY_NAMES.filter(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(names_=st.sets(ANY_NAMES, min_size=1, max_size=8))
 @example(names_={"a", "a/", "a/.", "a/..", "a//", "A", "a.", "."})
 async def test_any_names_live_side_by_side_in_a_folder(tmp_path: Path, names_: set[str]) -> None:
@@ -287,7 +287,7 @@ async def test_any_names_live_side_by_side_in_a_folder(tmp_path: Path, names_: s
         await store.aclose()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(name=SERVICE_NAMES)
 @pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES.keys())
 async def test_any_name_reaches_the_service(

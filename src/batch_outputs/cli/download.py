@@ -61,8 +61,9 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
 async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
     import asyncio
 
+    from batch_outputs.fetching_many import fetch_all
     from batch_outputs.selection import check_task_has_outputs, select_as_read
-    from batch_outputs.transfer import for_each_listed, refuse_store
+    from batch_outputs.transfer import refuse_store
 
     target = where.target_to_read()
     refuse_store(folder, target.folder(target.container or ""))
@@ -74,7 +75,14 @@ async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, wh
             async with downloads.silence.watched():
                 with downloads.bar:
                     items = downloads.placed(found, names_only=names_only)
-                    await for_each_listed(items, downloads.fetch, ahead=_LISTED_AHEAD, failures=downloads.failures)
+                    await fetch_all(
+                        items,
+                        downloads.fetch,
+                        folder=folder,
+                        told=downloads.fetched,
+                        ahead=_LISTED_AHEAD,
+                        failures=downloads.failures,
+                    )
         except asyncio.CancelledError:
             say(f"{downloads.summary} Run the same command again to go on from here.")
             raise
@@ -154,6 +162,12 @@ class _Downloads:
             if isinstance(error, StoreUnavailableError):
                 self._say_outage(error)
             raise named(error, output.blob_name) from error.__cause__
+        self._count(fetched)
+
+    def fetched(self, item: tuple[str, OutputFileReference], fetched: Fetched) -> None:
+        """Count one that was fetched without `fetch`."""
+        self._tried += 1
+        self._on_bytes(item[1].size or 0)
         self._count(fetched)
 
     @property

@@ -14,7 +14,7 @@ from batch_outputs.cli.filters import Filters, filter_options
 from batch_outputs.cli.options import Where, run_async, where_options
 from batch_outputs.cli.output_table import output_cells, output_table
 from batch_outputs.cli.table import Column, Table, width_of
-from batch_outputs.cli.talk import check_output, say, show
+from batch_outputs.cli.talk import check_output, say, show, showing
 from batch_outputs.wording import counted, size_text
 
 if TYPE_CHECKING:
@@ -100,15 +100,16 @@ async def _show_all(found: AsyncIterator[OutputFileReference], *, as_json: bool)
     from batch_outputs.output_state import state_of
 
     total = Sums()
-    table = output_table()
-    async for output in found:
-        now = datetime.now(UTC)
-        state = state_of(output, now)
-        total.add(output, state)
-        if as_json:
-            show(json.dumps(_record(output, state)))
-        else:
-            table.row(*output_cells(output, state, now))
+    with showing() as show_soon:
+        table = output_table(show_soon)
+        async for output in found:
+            now = datetime.now(UTC)
+            state = state_of(output, now)
+            total.add(output, state)
+            if as_json:
+                show_soon(json.dumps(_record(output, state)))
+            else:
+                table.row(*output_cells(output, state, now))
     return total
 
 

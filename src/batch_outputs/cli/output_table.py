@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal, when_text
+from batch_outputs.cli.talk import show
 from batch_outputs.wording import size_text
 
 if TYPE_CHECKING:
@@ -13,10 +15,10 @@ if TYPE_CHECKING:
     from batch_outputs.outputs import OutputFileReference
 
 
-def output_table() -> Table:
+def output_table(show: Callable[[str], None] = show) -> Table:
     """A table of outputs, a row each."""
     when, state = (Column("CHANGED", 10), 8) if at_terminal() else (Column("CHANGED", 20), 7)
-    return Table(Column("SIZE", 9, right=True), when, Column("STATE", state), Column("NAME"))
+    return Table(Column("SIZE", 9, right=True), when, Column("STATE", state), Column("NAME"), show=show)
 
 
 def output_cells(output: OutputFileReference, state: OutputState, now: datetime) -> tuple[Cell | str, ...]:

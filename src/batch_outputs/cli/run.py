@@ -20,11 +20,8 @@ from batch_outputs.cli.options import (
 )
 from batch_outputs.cli.ordered import OrderedCommand, rules_in_order
 from batch_outputs.cli.talk import say_without_waiting
-from batch_outputs.cli.wrapping import Wrapping
-from batch_outputs.runner.plan import FLUSH_INTERVAL, RunPlan
-from batch_outputs.runner.program import GRACE
+from batch_outputs.runner.defaults import FLUSH_INTERVAL, GRACE, STREAMS
 from batch_outputs.runner.rules import WHENS, CheckpointRule
-from batch_outputs.runner.spool import STREAMS
 
 
 def _signal(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
@@ -145,6 +142,9 @@ def run_command(
     found; 125 if the options are wrong or storage is not configured, and if the program ended with 0 but something
     could not be saved.
     """
+    from batch_outputs.cli.wrapping import Wrapping
+    from batch_outputs.runner.plan import RunPlan
+
     _keep_standard_descriptors()
     if sys.platform != "win32" and os.getpid() == 1:
         from batch_outputs.runner.init_posix import serve_as_init

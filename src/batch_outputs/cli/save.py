@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING
@@ -56,6 +55,8 @@ def save_command(paths: tuple[str, ...], kind: str, name: str | None, replace_lo
     with ExitStack() as stack:
         if paths == ("-",):
             # Read before the event loop begins: it would keep Ctrl-C from ending the wait for input.
+            import tempfile
+
             spool = stack.enter_context(tempfile.NamedTemporaryFile())
             _spool_stdin(spool)
             paths = (spool.name,)
@@ -77,12 +78,14 @@ async def _save_one(
 async def _save_all(storage: TaskOutputStorage | JobOutputStorage, kind: OutputKind, paths: Sequence[str]) -> None:
     names: list[str] = []
     size = 0
-    bar = click.progressbar(length=1, label="saving", file=sys.stderr, hidden=not talk_to_terminal())
+    is_watched = talk_to_terminal()
+    bar = click.progressbar(length=1, label="saving", file=sys.stderr, hidden=not is_watched)
 
     def note(progress: SaveProgress) -> None:
         nonlocal size
-        bar.length = progress.total_files
-        bar.update(1)
+        if is_watched:
+            bar.length = progress.total_files
+            bar.update(1)
         names.append(progress.output.blob_name)
         size = progress.size
 
@@ -96,13 +99,14 @@ async def _save_all(storage: TaskOutputStorage | JobOutputStorage, kind: OutputK
 
 
 def _tell(names: Sequence[str], size: int) -> None:
-    for name in names:
-        show(printable(name))
+    show("\n".join(map(printable, names)))
     say(f"{counted(len(names), 'file')} saved, {size_text(size)}.")
 
 
 def _spool_stdin(spool: IO[bytes]) -> None:
     """Standard input goes through a file, so that its length is known and any amount fits."""
+    import tempfile
+
     if sys.stdin is None:
         raise SourceError("Standard input is closed; lead a file or a pipe to it.", path="-")
     try:

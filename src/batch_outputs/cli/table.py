@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,19 +34,21 @@ class Column:
     width: int = 0
     right: bool = False
 
-    def fill(self, cell: Cell, *, colours: bool) -> str:
+    def fill(self, cell: Cell | str, *, colours: bool) -> str:
         """The text of a cell, as wide as the column at least."""
-        text = printable(cell.text)
+        plain, colour = (cell, None) if isinstance(cell, str) else (cell.text, cell.colour)
+        text = printable(plain)
         blanks = " " * (self.width - len(text))
-        if colours and cell.colour is not None and text:
-            text = click.style(text, fg=cell.colour)
+        if colours and colour is not None and text:
+            text = click.style(text, fg=colour)
         return blanks + text if self.right else text + blanks
 
 
 class Table:
     """Shows rows as they come, so that a long list begins at once; `headed` with its headings everywhere."""
 
-    def __init__(self, *columns: Column, headed: bool = False) -> None:
+    def __init__(self, *columns: Column, headed: bool = False, show: Callable[[str], None] = show) -> None:
+        self._show = show
         self._columns = columns
         self._colours = at_terminal() and wants_colours()
         self._heading_is_due = headed or at_terminal()
@@ -55,11 +57,11 @@ class Table:
         """Show one row; the heading goes before the first."""
         if self._heading_is_due:
             self._heading_is_due = False
-            heading = self._line([Cell(column.heading) for column in self._columns])
-            show(click.style(heading, bold=True) if self._colours else heading)
-        show(self._line([Cell(cell) if isinstance(cell, str) else cell for cell in cells]))
+            heading = self._line([column.heading for column in self._columns])
+            self._show(click.style(heading, bold=True) if self._colours else heading)
+        self._show(self._line(cells))
 
-    def _line(self, cells: Sequence[Cell]) -> str:
+    def _line(self, cells: Sequence[Cell | str]) -> str:
         filled = (column.fill(cell, colours=self._colours) for column, cell in zip(self._columns, cells, strict=True))
         return _GAP.join(filled).rstrip(" ")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -14,6 +15,9 @@ from batch_outputs.errors import BatchOutputsError, TargetError
 from batch_outputs.wording import printable
 
 _SECRET = re.compile(r"(?i)((?:sig|signature|accountkey)(?:=|%3d|%253d))[^&;)\s\"']+")
+
+_AT_ONCE = 200
+_SOON = 0.1
 
 _voice: Voice | None = None
 
@@ -60,7 +64,7 @@ def check_output() -> None:
 
 
 def show(line: str) -> None:
-    """Print a line of data on stdout.
+    """Print a line of data on stdout, or many with line ends between.
 
     Raises:
         ReaderGoneError: nobody reads it any more.
@@ -68,6 +72,37 @@ def show(line: str) -> None:
     """
     with writing_output():
         click.echo(line)
+
+
+@contextlib.contextmanager
+def showing() -> Iterator[Callable[[str], None]]:
+    """A `show` for very many lines: they are shown some at a time, at a terminal each at once.
+
+    No line waits much longer than the next one takes to come.
+    """
+    if sys.stdout is None or sys.stdout.isatty():
+        yield show
+        return
+    held: list[str] = []
+    shown = 0.0
+
+    def hold(line: str) -> None:
+        nonlocal shown
+        held.append(line)
+        if len(held) >= _AT_ONCE or time.monotonic() - shown > _SOON:
+            let_go()
+            shown = time.monotonic()
+
+    def let_go() -> None:
+        lines = "\n".join(held)
+        held.clear()
+        show(lines)
+
+    try:
+        yield hold
+    finally:
+        if held:
+            let_go()
 
 
 class ReaderGoneError(Exception):

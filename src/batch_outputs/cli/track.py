@@ -20,7 +20,7 @@ from batch_outputs.errors import InvalidNameError
 from batch_outputs.growing_file import GrowingFile
 from batch_outputs.kinds import kind_named
 from batch_outputs.runner.budget import Budget
-from batch_outputs.runner.plan import FLUSH_INTERVAL
+from batch_outputs.runner.defaults import FLUSH_INTERVAL
 from batch_outputs.runner.process import ENDING, OtherProcess
 from batch_outputs.settings import carries_secret
 from batch_outputs.sources import Folders

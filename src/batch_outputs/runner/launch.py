@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from batch_outputs.errors import TargetError
 from batch_outputs.files import open_shared
+from batch_outputs.runner.defaults import STREAMS
 from batch_outputs.runner.echo import Echo
 from batch_outputs.runner.plan import RunPlan
 from batch_outputs.runner.program import Program
 from batch_outputs.runner.record import RunRecord
-from batch_outputs.runner.spool import STREAMS, Spool
+from batch_outputs.runner.spool import Spool
 
 _OUR_DESCRIPTORS = dict(zip(STREAMS, (1, 2), strict=True))
 

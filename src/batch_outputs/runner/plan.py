@@ -13,13 +13,10 @@ from batch_outputs.errors import ConfigurationError, InvalidNameError
 from batch_outputs.kinds import TaskOutputKind
 from batch_outputs.location import StoreLocation
 from batch_outputs.names import OutputName, check_blob_name, check_task_id, name_at, name_from_source
-from batch_outputs.runner.program import GRACE
+from batch_outputs.runner.defaults import FLUSH_INTERVAL, GRACE, STREAMS
 from batch_outputs.runner.rules import CheckpointRule, RestoreRule, SaveRule
-from batch_outputs.runner.spool import STREAMS
 from batch_outputs.settings import Target, current_folder, metadata_url
 from batch_outputs.sources import pattern_here
-
-FLUSH_INTERVAL = 15.0
 
 _WINDOWS = os.name == "nt"
 

@@ -10,13 +10,11 @@ from collections.abc import Callable, Sequence
 
 from batch_outputs.errors import BatchOutputsError
 from batch_outputs.runner import process
+from batch_outputs.runner.defaults import GRACE
 from batch_outputs.runner.signals import signals
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
-
-GRACE = 10.0
-"""Seconds between asking the program to end and killing it."""
 
 
 class CannotStartError(BatchOutputsError):

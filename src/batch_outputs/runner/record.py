@@ -11,10 +11,11 @@ from batch_outputs.errors import BatchOutputsError, TargetError
 from batch_outputs.files import write_whole
 from batch_outputs.kinds import kind_named
 from batch_outputs.names import OutputName, check_task_id, parse_blob_name
+from batch_outputs.runner.defaults import STREAMS
 from batch_outputs.runner.plan import RunPlan
 from batch_outputs.runner.process import OtherProcess, somebody_has_open, start_of
 from batch_outputs.runner.rules import WHENS, CheckpointRule, SaveRule
-from batch_outputs.runner.spool import STREAMS, Spool
+from batch_outputs.runner.spool import Spool
 from batch_outputs.settings import current_folder
 
 _VERSION = 1

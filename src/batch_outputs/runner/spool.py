@@ -20,7 +20,6 @@ from batch_outputs.errors import TargetError
 from batch_outputs.files import try_lock
 from batch_outputs.sources import OWN_FOLDER
 
-STREAMS = ("stdout.txt", "stderr.txt")
 RECORD = "run.json"
 REPLACED = "replaced"
 """Beside the spools: the folder with files that had to make room for restored ones."""

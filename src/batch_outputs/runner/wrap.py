@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from batch_outputs.runner.attend import attend, bring_back
+from batch_outputs.runner.defaults import FLUSH_INTERVAL, GRACE
 from batch_outputs.runner.launch import launch
-from batch_outputs.runner.plan import FLUSH_INTERVAL, RunPlan
-from batch_outputs.runner.program import GRACE, Program
+from batch_outputs.runner.plan import RunPlan
+from batch_outputs.runner.program import Program
 from batch_outputs.runner.result import RunResult
 from batch_outputs.runner.rules import CheckpointRule, RestoreRule, SaveRule
 from batch_outputs.settings import find_target

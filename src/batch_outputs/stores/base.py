@@ -5,17 +5,22 @@ that Azure Blob Storage takes: `/` separates, everything else is literal.
 
 An open store belongs to the event loop it was first used on. Requests that repeat without harm are repeated by the
 store for a while when the service does not answer. `create_append` and `append` never are: after
-`StoreUnavailableError` the caller reads back what was done.
+`StoreUnavailableError` the caller reads back what was done, unless it is a `StoreBusyError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from batch_outputs.location import Account, StoreLocation
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from batch_outputs.threads import Stop
 
 BlobType: TypeAlias = Literal["block", "append"]
 
@@ -81,6 +86,32 @@ class Readable(Protocol):
         """Begin again at the first byte."""
 
 
+class BlockingCalls(Protocol):
+    """Quick calls of a store for worker threads, for many blobs at a time.
+
+    Each may leave its work undone, or raise whatever it likes; the store's own methods then do it, or say why not. When
+    `stop` is set nobody needs it any more.
+    """
+
+    def put(
+        self,
+        name: str,
+        content: Readable,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stop: Stop | None = None,
+    ) -> Written | None:
+        """As `Store.put`; None if it was not done. Errors of `content` come through unchanged."""
+
+    def read(self, name: str, *, offset: int, size: int, etag: str, stop: Stop | None = None) -> Generator[Buffer]:
+        """The bytes from `offset` to `size` of the block blob with this ETag; ends early where it cannot go on.
+
+        With a `stop` that is soon once it is set, whatever the service does. A piece is good until the next one is
+        asked for: its memory is used again.
+        """
+
+
 class Store(Protocol):
     """One container."""
 
@@ -101,6 +132,9 @@ class Store(Protocol):
         A file there is replaced; an append blob there is refused with `WrongBlobTypeError`. (Azure does that; the
         Azurite emulator does not.) Errors of `content` come through unchanged.
         """
+
+    async def blocking_calls(self) -> BlockingCalls | None:
+        """Quick calls for worker threads, as long as the store is open; None where there are none now."""
 
     async def create_append(
         self,

@@ -17,6 +17,7 @@ from batch_outputs.errors import (
     BlobExistsError,
     BlobNotFoundError,
     ContainerNotFoundError,
+    StoreBusyError,
     StoreError,
     StoreUnavailableError,
     WrongBlobTypeError,
@@ -49,8 +50,11 @@ PLACE = "acct.blob.core.windows.net/job-x"
         (409, "ContainerBeingDeleted", StoreError, "being deleted"),
         (400, "InvalidUri", StoreError, "cannot hold the name 't1/x'"),
         (412, "LeaseIdMissing", StoreError, "refused to save t1/x in .*: LeaseIdMissing"),
-        (503, "ServerBusy", StoreUnavailableError, "answered 503 .ServerBusy."),
+        (503, "ServerBusy", StoreBusyError, "has too much to do .503 ServerBusy."),
+        (429, "ServerBusy", StoreBusyError, "has too much to do .429 ServerBusy."),
+        (503, "OutOfOrder", StoreUnavailableError, "answered 503 .OutOfOrder."),
         (500, "InternalError", StoreUnavailableError, "answered 500"),
+        (500, "OperationTimedOut", StoreUnavailableError, "answered 500"),
     ],
 )
 async def test_a_refused_put(

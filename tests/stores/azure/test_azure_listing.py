@@ -134,7 +134,7 @@ async def test_small_pages(open_store: OpenStore, container: Container) -> None:
     store = open_store(container.location())
     names = [*(f"{folder}/{number}" for folder in "abcd" for number in range(5)), "e", "f"]
     await asyncio.gather(*(store.put(name, b"", metadata={"n": name}) for name in names))
-    wire = Wire(container.location(), store._line, page_size=3)
+    wire = Wire(container.location(), store._wire._line, page_size=3)
     found = [blob async for blob in wire.list_blobs("")]
     assert [(blob.name, blob.metadata["n"]) for blob in found] == [(name, name) for name in names]
     assert [entry.name async for entry in wire.list_level("")] == ["a/", "b/", "c/", "d/", "e", "f"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import traceback
@@ -14,9 +15,13 @@ from urllib.parse import parse_qs, quote
 import pytest
 from aiohttp import web
 
-from batch_outputs.errors import BatchOutputsError
+from batch_outputs.crew import Crew
+from batch_outputs.errors import BatchOutputsError, FileChangedError
 from batch_outputs.location import Access, AzureAccount, KeyAccess, SasAccess, SasFileAccess, StoreLocation
+from batch_outputs.snapshot import FileSnapshot
 from batch_outputs.stores.azure import AzureStore, AzureStoreAccount
+from batch_outputs.stores.azure.content import InMemory
+from batch_outputs.threads import Stop
 from stores.azure.answering import answering, hang_up, location, refusal
 from support.azurite import ACCOUNT, KEY, Container
 from support.fault_proxy import FaultProxy
@@ -217,3 +222,79 @@ async def test_an_account(container: Container, secrets: Secrets) -> None:
                 await operation
             secrets.look("account", everything_told(caught.value) + repr(opened))
         await opened.aclose()
+
+
+async def _try_quickly(store: AzureStore) -> None:
+    """Have a crew put and read by calls that block, as saving and downloading many files does."""
+    calls = await store.blocking_calls()
+    if calls is None:
+        return
+
+    def put(size: int) -> object:
+        return calls.put("x", InMemory(bytes(size)))
+
+    def read(size: int) -> object:
+        for stop in (None, Stop()):
+            for _ in calls.read("x", offset=0, size=size, etag='"0x1"', stop=stop):
+                pass
+        return None
+
+    for work in (put, read):
+        async with Crew(work, lambda *_: None) as crew:
+            for size in (1, 300_000, 2 << 20, 20 << 20):
+                crew.give(size)
+
+
+async def test_quickly(
+    open_store: Callable[..., AzureStore], container: Container, fault_proxy: FaultProxy, secrets: Secrets
+) -> None:
+    """The calls for worker threads, and the crew that makes them, log and raise nothing of it, whatever answers."""
+    access = secrets.of(container.sas())
+    endpoint = fault_proxy.through(container.azurite.endpoint)
+    await _try_quickly(open_store(StoreLocation(AzureAccount(endpoint, access), container.name)))
+    secrets.look("success", "")
+    for action in (half_answer, cut_after, answer_before(403), answer_before(503), answer_before(503, html=True)):
+        fault_proxy.fault(action, times=None)
+        await _try_quickly(open_store(StoreLocation(AzureAccount(endpoint, access), container.name)))
+        fault_proxy.clear()
+        secrets.look(repr(action), "")
+
+    async def echo(request: web.Request) -> web.Response:
+        await request.read()
+        return refusal(400, "InvalidQueryParameterValue", x_ms_error=str(request.url))
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=302, headers={"Location": f"http://127.0.0.1:1{request.path_qs}"})
+
+    async def torn(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response(status=206, headers={"Content-Range": str(request.url), "ETag": str(request.url)})
+
+    for handler in (hang_up, echo, elsewhere, torn):
+        async with answering(handler) as other:
+            await _try_quickly(open_store(location(other, access)))
+            await _try_quickly(open_store(location(other.replace("http:", "https:"), access)))
+        secrets.look(handler.__name__, "")
+    await _try_quickly(open_store(location("http://nobody.invalid", access)))
+    secrets.look("no such host", "")
+
+
+async def test_what_a_source_raises(
+    open_store: Callable[..., AzureStore], container: Container, secrets: Secrets, tmp_path: Path
+) -> None:
+    """An error of the source itself comes out with nothing of a client's hanging on it."""
+    store = open_store(
+        StoreLocation(AzureAccount(container.azurite.endpoint, secrets.of(container.sas())), container.name)
+    )
+    calls = await store.blocking_calls()
+    assert calls is not None
+    path = tmp_path / "file"
+    for size, quickly in ((1000, False), (20 << 20, False), (1000, True), (1 << 20, True)):
+        path.write_bytes(bytes(size))
+        with FileSnapshot(path) as snapshot:
+            with path.open("ab") as file:
+                file.write(b"more")
+            with pytest.raises(FileChangedError) as caught:
+                await (asyncio.to_thread(calls.put, "x", snapshot) if quickly else store.put("x", snapshot))
+        secrets.look(f"{size} bytes", everything_told(caught.value))

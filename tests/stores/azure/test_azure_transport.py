@@ -18,7 +18,8 @@ from azure.storage.blob import ContentSettings
 
 from batch_outputs.errors import ConfigurationError, InvalidNameError, StoreUnavailableError
 from batch_outputs.stores.azure import AzureStore
-from batch_outputs.stores.azure.transport import InlineResolver, proxy_for, shown_proxy
+from batch_outputs.stores.azure.network import proxy_for, shown_proxy
+from batch_outputs.stores.azure.transport import InlineResolver
 from stores.azure.answering import SAS, answering, location, stored
 from support.azurite import ACCOUNT, KEY, Container
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from batch_outputs.stores.base import BlobProperties, BlobType, Written
 
@@ -68,6 +69,7 @@ def blob_type(text: str) -> BlobType:
     return "append" if text == "AppendBlob" else "block"
 
 
+@lru_cache(maxsize=4096)
 def http_date(text: str) -> datetime:
     """A date as HTTP writes it.
 

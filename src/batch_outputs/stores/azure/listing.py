@@ -1,15 +1,15 @@
-"""One page of a listing, read from XML as it arrives.
+"""One page of a listing, from its XML.
 
-The parser declines document types and with them entities, so that a hostile answer cannot grow without bound.
+The tree is built by the parser's own C code, several times as quick as calls of ours for each element. Document types
+are declined, and with them entities, so that a hostile answer cannot grow without bound.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+import re
 from typing import TypeAlias
 from urllib.parse import unquote
-from xml.parsers import expat
+from xml.etree import ElementTree as ET
 
 import aiohttp
 
@@ -18,18 +18,11 @@ from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerPrope
 
 Entry: TypeAlias = BlobProperties | BlobPrefix | ContainerProperties
 
-_ENTRIES = {"Blob", "BlobPrefix", "Container"}
+_LONGEST = 64 * 1024 * 1024
+"""Bytes; far more than 5,000 entries with all their metadata take."""
 
-
-@dataclass(slots=True)
-class _Found:
-    """An entry while it is read."""
-
-    fields: dict[str, str] = field(default_factory=dict)
-    metadata: dict[str, str] = field(default_factory=dict)
-
-    def date(self) -> datetime:
-        return http_date(self.fields["Last-Modified"])
+# Of the encodings that the parser knows, all in which this could look different have zero bytes in it.
+_DECLINED = re.compile(rb"<!DOCTYPE|\x00")
 
 
 class Page:
@@ -38,75 +31,38 @@ class Page:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.next_marker = ""
-        self._path: list[str] = []
-        self._found = _Found()
-        self._text: list[str] = []
-        self._encoded = False
-        self._parser = expat.ParserCreate()
-        self._parser.buffer_text = True
-        self._parser.StartDoctypeDeclHandler = self._decline
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._text.append
+        self._pieces: list[bytes] = []
+        self._size = 0
 
     def feed(self, piece: bytes) -> None:
-        """Parse the next bytes.
+        """Take the next bytes.
 
         Raises:
-            UnusableAnswerError: this is not a listing.
+            UnusableAnswerError: no listing is as long.
         """
-        self._parse(piece, final=False)
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size > _LONGEST:
+            raise UnusableAnswerError
 
     def close(self) -> None:
-        """Parse to the end.
+        """Parse all of it.
 
         Raises:
             UnusableAnswerError: this is not a whole listing.
         """
-        self._parse(b"", final=True)
-
-    def _parse(self, piece: bytes, *, final: bool) -> None:
-        try:
-            self._parser.Parse(piece, final)
-        except (expat.ExpatError, KeyError, ValueError):
-            raise UnusableAnswerError from None
-
-    def _decline(self, *_: object) -> None:
-        raise UnusableAnswerError
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self._path and tag != "EnumerationResults":
+        text = b"".join(self._pieces)
+        self._pieces.clear()
+        if _DECLINED.search(text):
             raise UnusableAnswerError
-        self._path.append(tag)
-        self._text.clear()
-        # Names with characters that XML cannot hold come percent-encoded, and say so.
-        self._encoded = attributes.get("Encoded") == "true"
-        if tag in _ENTRIES and len(self._path) == 3:
-            self._found = _Found()
-
-    def _end(self, tag: str) -> None:
-        self._path.pop()
-        text = "".join(self._text)
-        self._text.clear()
-        depth = len(self._path)
-        if depth == 1 and tag == "NextMarker":
-            self.next_marker = text
-        elif depth == 2 and tag in _ENTRIES:
-            self._add(tag, self._found)
-        elif depth == 3 and tag == "Name":
-            self._found.fields["Name"] = unquote(text) if self._encoded else text
-        elif depth == 4 and self._path[-1] == "Properties":
-            self._found.fields[tag] = text
-        elif depth == 4 and self._path[-1] == "Metadata":
-            self._found.metadata[tag] = text
-
-    def _add(self, tag: str, found: _Found) -> None:
-        if tag == "BlobPrefix":
-            self.entries.append(BlobPrefix(found.fields["Name"]))
-        elif tag == "Container":
-            self.entries.append(ContainerProperties(found.fields["Name"], found.date(), found.metadata))
-        elif found.metadata.get("hdi_isfolder") != "true":  # a folder of an account with a hierarchical namespace
-            self.entries.append(_blob(found))
+        try:
+            root = ET.fromstring(text)  # noqa: S314 - without document types
+            if root.tag != "EnumerationResults":
+                raise UnusableAnswerError
+            self.entries = [entry for group in root for element in group if (entry := _entry(element)) is not None]
+        except (ET.ParseError, KeyError, ValueError):
+            raise UnusableAnswerError from None
+        self.next_marker = root.findtext("NextMarker") or ""
 
 
 async def read_page(response: aiohttp.ClientResponse) -> Page:
@@ -122,16 +78,45 @@ async def read_page(response: aiohttp.ClientResponse) -> Page:
     return page
 
 
-def _blob(found: _Found) -> BlobProperties:
-    fields = found.fields
+def _entry(element: ET.Element) -> Entry | None:
+    """A blob, a prefix or a container; None for what is nothing to show."""
+    if element.tag == "Blob":
+        return _blob(element)
+    if element.tag == "BlobPrefix":
+        return BlobPrefix(_name(element))
+    if element.tag == "Container":
+        changed = _texts(element, "Properties")["Last-Modified"]
+        return ContainerProperties(_name(element), http_date(changed), _texts(element, "Metadata"))
+    return None
+
+
+def _blob(element: ET.Element) -> BlobProperties | None:
+    metadata = _texts(element, "Metadata")
+    if metadata.get("hdi_isfolder") == "true":  # a folder of an account with a hierarchical namespace
+        return None
+    fields = _texts(element, "Properties")
     return BlobProperties(
-        name=fields["Name"],
+        name=_name(element),
         size=int(fields["Content-Length"]),
         # In listings ETags stand without the quotes that they have everywhere else.
         etag=f'"{fields["Etag"].strip(chr(34))}"',
-        last_modified=found.date(),
+        last_modified=http_date(fields["Last-Modified"]),
         content_type=fields.get("Content-Type") or None,
-        metadata=found.metadata,
+        metadata=metadata,
         blob_type=blob_type(fields["BlobType"]),
         md5=md5(fields.get("Content-MD5")),
     )
+
+
+def _name(element: ET.Element) -> str:
+    name = element.find("Name")
+    if name is None:
+        raise UnusableAnswerError
+    # Names with characters that XML cannot hold come percent-encoded, and say so.
+    return unquote(name.text or "") if name.get("Encoded") == "true" else name.text or ""
+
+
+def _texts(element: ET.Element, tag: str) -> dict[str, str]:
+    """The texts of a child's children, by their tags."""
+    child = element.find(tag)
+    return {} if child is None else {one.tag: one.text or "" for one in child}

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from batch_outputs.location import AzureAccount, StoreLocation
 from batch_outputs.stores.azure import bulk, urls
 from batch_outputs.stores.azure.access import tickets_for
 from batch_outputs.stores.azure.bulk import Bulk
 from batch_outputs.stores.azure.content import Source
-from batch_outputs.stores.azure.line import Line
+from batch_outputs.stores.azure.network import proxy_for
+from batch_outputs.stores.azure.pressure import pressure_on
 from batch_outputs.stores.azure.retries import RetryPolicy
-from batch_outputs.stores.azure.wire import Wire
-from batch_outputs.stores.base import BlobPrefix, BlobProperties, Page, Readable, Written
+from batch_outputs.stores.base import BlobPrefix, BlobProperties, BlockingCalls, Page, Readable, Written
+
+if TYPE_CHECKING:
+    from batch_outputs.stores.azure.wire import Wire
 
 
 class AzureStore:
@@ -30,12 +35,15 @@ class AzureStore:
         account = location.account
         if not isinstance(account, AzureAccount):
             raise TypeError(f"{location.place} is not on Azure")
-        policy = RetryPolicy.from_environ()
-        tickets = tickets_for(account, location.container)
         self._location = location
-        self._line = Line(account, tickets, policy, place=location.place, own_thread=own_thread)
-        self._wire = Wire(location, self._line, own_thread=own_thread)
-        self._bulk = None if own_thread or not bulk.is_wanted() else Bulk(location, account, tickets, policy)
+        self._account = account
+        self._own_thread = own_thread
+        self._policy = RetryPolicy.from_environ()
+        self._tickets = tickets_for(account, location.container)
+        proxy_for(account.endpoint)  # refuses what is no proxy, before there is any request
+        self._bulk = None
+        if not own_thread and bulk.is_wanted():
+            self._bulk = Bulk(location, account, self._tickets, self._policy, pressure_on(account.endpoint))
 
     @property
     def location(self) -> StoreLocation:
@@ -60,6 +68,10 @@ class AzureStore:
                 return written
             source.rewind()
         return await self._wire.put(name, source, headers)
+
+    async def blocking_calls(self) -> BlockingCalls | None:
+        """obstore's calls for worker threads."""
+        return None if self._bulk is None else await self._bulk.calls()
 
     async def create_append(
         self,
@@ -116,7 +128,18 @@ class AzureStore:
         """Give back connections and threads."""
         if self._bulk is not None:
             self._bulk.close()
-        await self._line.aclose()
+        if "_wire" in self.__dict__:
+            await self._wire.aclose()
+
+    @cached_property
+    def _wire(self) -> Wire:
+        # aiohttp comes with it, and half of a short command's time with that; saving files mostly does without.
+        from batch_outputs.stores.azure.line import Line
+        from batch_outputs.stores.azure.wire import Wire
+
+        place = self._location.place
+        line = Line(self._account, self._tickets, self._policy, place=place, own_thread=self._own_thread)
+        return Wire(self._location, line, own_thread=self._own_thread)
 
 
 def _headers(content_type: str | None, metadata: Mapping[str, str] | None) -> dict[str, str]:

@@ -168,6 +168,10 @@ class Wire:
             await self._head(source)
             raise
 
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._line.aclose()
+
     async def _head(self, name: str) -> Mapping[str, str]:
         async def checked(response: aiohttp.ClientResponse) -> Mapping[str, str]:
             answers.properties(name, response.headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -12,7 +13,16 @@ from typing import ParamSpec, TypeVar
 from anyio import to_thread
 
 from batch_outputs.location import DirectoryAccount, StoreLocation
-from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties, Page, Readable, Store, Written
+from batch_outputs.stores.base import (
+    BlobPrefix,
+    BlobProperties,
+    BlockingCalls,
+    ContainerProperties,
+    Page,
+    Readable,
+    Store,
+    Written,
+)
 from batch_outputs.stores.directory.account import (
     container_folder,
     create_container,
@@ -21,11 +31,13 @@ from batch_outputs.stores.directory.account import (
 )
 from batch_outputs.stores.directory.container import Container, Writing
 from batch_outputs.stores.directory.records import Draft
+from batch_outputs.threads import Stop
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 
 _PAGE = 256  # entries of a list taken at once
+_QUICK = 64 * 1024 * 1024  # bytes; the writing of more is to be broken off when nobody needs it any more
 _PIECES = 2  # pieces of a blob read at once: a small one is known to be over without a second look
 
 
@@ -66,6 +78,10 @@ class DirectoryStore:
     ) -> Written:
         """Store a whole block blob; `content` is read in a worker thread."""
         return await self._finish(self._container.put(name, content, Draft(content_type, metadata or {})))
+
+    async def blocking_calls(self) -> BlockingCalls | None:
+        """The work itself, without the way to a worker thread and back for each step."""
+        return DirectoryCalls(self._container)
 
     async def create_append(
         self,
@@ -155,6 +171,32 @@ class DirectoryStore:
                     return
         finally:
             items.close()
+
+
+class DirectoryCalls:
+    """Calls for worker threads; see `batch_outputs.stores.base.BlockingCalls`."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    def put(
+        self,
+        name: str,
+        content: Readable,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stop: Stop | None = None,
+    ) -> Written | None:
+        """Store a whole block blob of at most 64 MiB."""
+        if content.size > _QUICK:
+            return None
+        with closing(self._container.put(name, content, Draft(content_type, metadata or {}))) as steps:
+            return next((written for written in steps if written is not None), None)
+
+    def read(self, name: str, *, offset: int, size: int, etag: str, stop: Stop | None = None) -> Generator[bytes]:
+        """The bytes from `offset` to `size`."""
+        return self._container.read(name, offset=offset, length=size - offset, etag=etag)
 
 
 class DirectoryStoreAccount:
