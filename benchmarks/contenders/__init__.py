@@ -1,0 +1,12 @@
+"""Who is compared: batch-outputs and the programs that do the like, each called as it is at its best."""
+
+from __future__ import annotations
+
+from benchmarks.contenders.adlfs import Adlfs
+from benchmarks.contenders.azcopy import AzCopy
+from benchmarks.contenders.base import Contender
+from benchmarks.contenders.ours import Ours
+from benchmarks.contenders.rclone import Rclone, RcloneUnchecked
+from benchmarks.contenders.sdk import SdkAio, SdkBlocking
+
+CONTENDERS: tuple[type[Contender], ...] = (Ours, Rclone, RcloneUnchecked, AzCopy, SdkAio, SdkBlocking, Adlfs)

@@ -1,0 +1,217 @@
+"""The services that contenders work on: Azurite, which keeps what it gets, and the sink, which only counts."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import queue
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+from urllib.parse import quote, urlsplit
+
+from benchmarks.data import Data
+from benchmarks.measuring import MIB
+from benchmarks.sink import CHECKED, Sink, running_sink
+from support.azurite import Azurite, Container, running_azurite
+
+ServiceName: TypeAlias = Literal["Azurite", "sink"]
+
+_WARM_SMALL = 600
+_WARM_LARGE = 8
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a service has had since it was told to count; bytes with the heads of requests, None if it counts none."""
+
+    requests: int
+    sent: int | None
+
+
+class Service(Protocol):
+    """One of the services, fresh for each run of a contender."""
+
+    @property
+    def name(self) -> ServiceName:
+        """How tables call it."""
+
+    def fresh(self, *, check: bool) -> Container:
+        """An empty container, with `check` one of which `wrong` can compare the bytes."""
+
+    def count(self) -> None:
+        """Begin to count what comes; `fresh` does so, too."""
+
+    def traffic(self) -> Traffic:
+        """What has come since then."""
+
+    def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
+        """Names of what is not stored as it should be: `data` below `prefix`, and nothing else.
+
+        Without `check` that is told by names and sizes as far as the service knows them.
+        """
+
+
+class AzuriteService:
+    """An Azurite that is started anew for each run, as what has been stored makes it slower and is not freed.
+
+    With `keep` it is one for all runs instead, which is quick, and worth no number.
+    """
+
+    name: ServiceName = "Azurite"
+
+    def __init__(self, folder: Path, *, keep: bool) -> None:
+        self._keep = keep
+        self._log = folder / "azurite.log"
+        self._azurite: Azurite | None = None
+        self._stack = ExitStack()
+        self._lines = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def fresh(self, *, check: bool) -> Container:
+        """See `Service`; a new server has taken some requests before, as its first ones are slow."""
+        if self._azurite is None or not self._keep:
+            self.close()
+            self._azurite = self._stack.enter_context(running_azurite(self._log))
+            _warm(self._azurite)
+        container = self._azurite.new_container(f"job-{uuid.uuid4().hex}")
+        self.count()
+        return container
+
+    def count(self) -> None:
+        """See `Service`."""
+        self._lines = requests_in(self._log)
+
+    def traffic(self) -> Traffic:
+        """See `Service`."""
+        return Traffic(requests_in(self._log) - self._lines, None)
+
+    def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
+        """See `Service`."""
+        sizes = {blob.name: blob.size for blob in container.client.list_blobs()}
+        wrong = [name for name in sizes if name.removeprefix(prefix) not in data.files]
+        wrong += [name for name in data.files if sizes.get(prefix + name) != data.each]
+        if check and not wrong:
+            found = read_md5(container, {name: prefix + name for name in data.files})
+            wrong += [name for name, md5 in data.md5.items() if found[name] != md5]
+        return sorted(wrong)
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._stack.close()
+
+
+class SinkService:
+    """The sink, one server for all runs."""
+
+    name: ServiceName = "sink"
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def fresh(self, *, check: bool) -> Container:
+        """See `Service`."""
+        self.count()
+        # It answers under the account's name as Azurite does, so its containers can be called in the same way.
+        server = Azurite(self.sink.port, self.sink.folder / "output")
+        return Container(server, f"{CHECKED if check else 'job-'}{uuid.uuid4().hex}")
+
+    def count(self) -> None:
+        """See `Service`."""
+        self.sink.reset()
+
+    def traffic(self) -> Traffic:
+        """See `Service`."""
+        counts = self.sink.counts()
+        return Traffic(counts.total, counts.sent)
+
+    def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
+        """See `Service`."""
+        stored = self.sink.counts().stored
+        if stored != data.size:
+            return [f"({stored:,} bytes came instead of {data.size:,})"]
+        return self.sink.wrong({prefix + name: path for name, path in data.files.items()}) if check else []
+
+
+class Services:
+    """Each of them, started when it is first asked for."""
+
+    def __init__(self, folder: Path, stack: ExitStack, *, quick: bool) -> None:
+        self._folder = folder
+        self._quick = quick
+        self._stack = stack
+        self._azurite: AzuriteService | None = None
+        self._sink: SinkService | None = None
+
+    @property
+    def azurite(self) -> AzuriteService:
+        """Azurite."""
+        if self._azurite is None:
+            self._azurite = AzuriteService(self._folder / "azurite", keep=self._quick)
+            self._stack.callback(self._azurite.close)
+        return self._azurite
+
+    @property
+    def sink(self) -> SinkService:
+        """The sink."""
+        if self._sink is None:
+            self._sink = SinkService(self._stack.enter_context(running_sink(self._folder / "sink")))
+        return self._sink
+
+    def named(self, name: ServiceName) -> Service:
+        """One of them by its name."""
+        return self.sink if name == "sink" else self.azurite
+
+
+@contextmanager
+def services(folder: Path, *, quick: bool) -> Iterator[Services]:
+    """All services, stopped at the end; with `quick` they are not started anew."""
+    with ExitStack() as stack:
+        yield Services(folder, stack, quick=quick)
+
+
+def requests_in(log: Path) -> int:
+    """How many requests an Azurite has written down."""
+    with log.open("rb") as file:
+        return sum(b'"' in line for line in file)
+
+
+def read_md5(container: Container, names: Mapping[str, str]) -> dict[str, str]:
+    """The checksums of blobs, read by plain HTTP: `names` has the blobs by what they are called in the answer."""
+    at = urlsplit(container.url)
+    sas = container.sas("r")
+    with ExitStack() as stack, ThreadPoolExecutor(_AT_ONCE) as pool:
+        # One for each thread: whoever takes one out has it alone.
+        idle: queue.SimpleQueue[http.client.HTTPConnection] = queue.SimpleQueue()
+        for _ in range(_AT_ONCE):
+            idle.put(stack.enter_context(closing(http.client.HTTPConnection(at.netloc, timeout=60))))
+
+        def one(blob: str) -> str:
+            connection = idle.get()
+            try:
+                connection.request("GET", f"{at.path}/{quote(blob)}?{sas}")
+                answer = connection.getresponse()
+                md5 = hashlib.md5(usedforsecurity=False)
+                while piece := answer.read(MIB):
+                    md5.update(piece)
+                return md5.hexdigest()
+            finally:
+                idle.put(connection)
+
+        return dict(zip(names, pool.map(one, names.values()), strict=True))
+
+
+def _warm(azurite: Azurite) -> None:
+    container = azurite.new_container("warm").client
+    small, large = os.urandom(4096), os.urandom(4 * MIB)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for number in range(_WARM_SMALL):
+            pool.submit(container.upload_blob, f"small/{number}", small)
+        for number in range(_WARM_LARGE):
+            pool.submit(container.get_blob_client("large").stage_block, f"{number:04}", large)
