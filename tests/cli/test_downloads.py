@@ -141,8 +141,7 @@ def test_a_service_that_goes_away(azure: Desk, container: Container, fault_proxy
         at_once, summary, untried, *failures = done.sentences
         assert at_once.startswith(f"127.0.0.1:{fault_proxy.port}/")
         assert at_once.endswith(
-            "answered 503 (ServerBusy); it is busy or out of order: try again later. "
-            "This goes on with the other outputs."
+            "has too much to do (503 ServerBusy); try again later. This goes on with the other outputs."
         )
         assert ALIKE_IN_A_ROW <= len(failures) < 100
         assert summary == f"20 files downloaded to t, 20 B (checked by MD5; {len(failures)} failed)."

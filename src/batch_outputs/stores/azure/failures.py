@@ -103,7 +103,7 @@ def refused(refusal: Refusal, call: Call, ticket: Ticket, *, place: str, access:
     """The error for an answer that is not the one hoped for."""
     code, status = refusal.code, refusal.status
     if refusal.is_overload and not call.unsure:
-        text = f"{place} has too much to do ({status} {code}) and did nothing; try again later."
+        text = f"{place} has too much to do ({status} {code}); try again later."
         return StoreBusyError(text, place=place, blob=call.blob, code=code, retry_after=refusal.retry_after)
     if status >= 500 or status in _PASSING:
         text = f"{place} answered {status}{_because(code)}; it is busy or out of order: try again later."
