@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import queue
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +17,17 @@ from typing import Literal, Protocol, TypeAlias
 from urllib.parse import quote, urlsplit
 
 from benchmarks.data import Data
+from benchmarks.errors import BenchmarkError
 from benchmarks.measuring import MIB
 from benchmarks.sink import CHECKED, Sink, running_sink
-from support.azurite import Azurite, Container, running_azurite
+from support.azurite import ACCOUNT, Azurite, Container, running_azurite
 
 ServiceName: TypeAlias = Literal["Azurite", "sink"]
 
 _WARM_SMALL = 600
 _WARM_LARGE = 8
 _AT_ONCE = 8
+_MARK = "mark-"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class AzuriteService:
         self._log = folder / "azurite.log"
         self._azurite: Azurite | None = None
         self._stack = ExitStack()
-        self._lines = 0
+        self._had = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     def fresh(self, *, check: bool) -> Container:
@@ -86,11 +89,13 @@ class AzuriteService:
 
     def count(self) -> None:
         """See `Service`."""
-        self._lines = requests_in(self._log)
+        if self._azurite is not None:
+            self._had = requests_of(self._azurite)
 
     def traffic(self) -> Traffic:
         """See `Service`."""
-        return Traffic(requests_in(self._log) - self._lines, None)
+        had = 0 if self._azurite is None else requests_of(self._azurite)
+        return Traffic(had - self._had, None)
 
     def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
         """See `Service`."""
@@ -176,10 +181,22 @@ def services(folder: Path, *, quick: bool) -> Iterator[Services]:
         yield Services(folder, stack, quick=quick)
 
 
-def requests_in(log: Path) -> int:
-    """How many requests an Azurite has written down."""
-    with log.open("rb") as file:
-        return sum(b'"' in line for line in file)
+def requests_of(azurite: Azurite) -> int:
+    """How many requests an Azurite has had, but for those by which it is asked here.
+
+    It writes them down a little later than it answers, in their order: when it has written down ours, all others are
+    there.
+    """
+    name = f"{_MARK}{uuid.uuid4().hex}"
+    with closing(http.client.HTTPConnection("127.0.0.1", azurite.port, timeout=60)) as connection:
+        connection.request("GET", f"/{ACCOUNT}/{name}?restype=container")
+        connection.getresponse().read()
+    deadline = time.monotonic() + 60
+    while name.encode() not in (log := azurite.log.read_bytes()):
+        if time.monotonic() > deadline:
+            raise BenchmarkError("Azurite does not write down what it is asked for")
+        time.sleep(0.01)  # it gives no other sign
+    return sum(b'"' in line and _MARK.encode() not in line for line in log.splitlines())
 
 
 def read_md5(container: Container, names: Mapping[str, str]) -> dict[str, str]:

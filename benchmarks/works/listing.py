@@ -11,7 +11,7 @@ from benchmarks.contenders.base import Contender
 from benchmarks.errors import BenchmarkError
 from benchmarks.measuring import measured
 from benchmarks.metrics import Sample, sample_of
-from benchmarks.services import Traffic, requests_in
+from benchmarks.services import Traffic, requests_of
 from benchmarks.verdicts import Limit
 from support.azurite import Container
 from support.big_container import FRAMES, LOG, THUMBNAILS, BigJob, big_job
@@ -48,9 +48,9 @@ def _list(stage: Stage, contender: Contender, job: BigJob, _check: bool) -> Samp
     container: Container = job.container
     with stage.scratch() as folder:
         output = folder / "listed"
-        before = requests_in(container.azurite.log)
+        before = requests_of(container.azurite)
         cost = measured(contender.list(container, output))
-        traffic = Traffic(requests_in(container.azurite.log) - before, None)
+        traffic = Traffic(requests_of(container.azurite) - before, None)
         if contender.listed(output) != _expected(job):
             raise BenchmarkError("the list has other names or sizes than are stored")
     return sample_of(cost, traffic)
