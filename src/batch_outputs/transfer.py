@@ -18,7 +18,7 @@ from batch_outputs.errors import FileChangedError, TargetError
 from batch_outputs.failures import Failures
 from batch_outputs.files import is_link
 from batch_outputs.snapshot import FileSnapshot
-from batch_outputs.stores.base import BlobProperties, BlockingCalls, Store
+from batch_outputs.stores.base import BlobProperties, BlockingCalls, Store, Written
 from batch_outputs.threads import Stop
 
 T = TypeVar("T")
@@ -49,9 +49,7 @@ async def put_file(
             written = await store.put(blob_name, snapshot, content_type=content_type, metadata=metadata)
         finally:
             snapshot.close()
-        return BlobProperties(
-            blob_name, snapshot.size, written.etag, written.last_modified, content_type, dict(metadata or {})
-        )
+        return _stored(blob_name, snapshot, written, content_type, metadata)
 
     return await while_it_changes(attempt, FileChangedError)
 
@@ -68,11 +66,15 @@ def put_quickly(
     """As `put_file`, by a call that blocks; None if it was not done."""
     with FileSnapshot(path) as snapshot:
         written = calls.put(blob_name, snapshot, content_type=content_type, metadata=metadata, stop=stop)
-        if written is None:
-            return None
-        return BlobProperties(
-            blob_name, snapshot.size, written.etag, written.last_modified, content_type, dict(metadata or {})
-        )
+        return None if written is None else _stored(blob_name, snapshot, written, content_type, metadata)
+
+
+def _stored(
+    blob_name: str, snapshot: FileSnapshot, written: Written, content_type: str, metadata: Mapping[str, str] | None
+) -> BlobProperties:
+    return BlobProperties(
+        blob_name, snapshot.size, written.etag, written.last_modified, content_type, dict(metadata or {})
+    )
 
 
 def refuse_links(folder: str, path: str) -> None:
@@ -122,7 +124,7 @@ class Quickly(Generic[T, R]):
 async def for_each_quickly(items: Sequence[T], quickly: Quickly[T, R]) -> Sequence[T]:
     """Do something with each item; those for which the ordinary way is to be taken."""
     left: list[T] = []
-    async with Crew(quickly.work, _telling(quickly, left.append), quickly.stop) as crew:
+    async with Crew(quickly.work, _telling(quickly.told, left.append), quickly.stop) as crew:
         for item in items:
             crew.give(item)
     return left
@@ -195,9 +197,8 @@ class _ListedWork(Generic[T]):
                 self._failures.succeeded()
 
         async with give:
-            noted = _telling(Quickly(quickly.work, succeeded), give.send_nowait)
             with self._listing:
-                async with Crew(quickly.work, noted, quickly.stop) as crew:
+                async with Crew(quickly.work, _telling(succeeded, give.send_nowait), quickly.stop) as crew:
                     try:
                         async for item in items:
                             crew.give(item)
@@ -238,14 +239,16 @@ class _ListedWork(Generic[T]):
             self._listing.cancel()
 
 
-def _telling(quickly: Quickly[T, R], left: Callable[[T], object]) -> Callable[[T, R | None], None]:
-    def told(item: T, result: R | None) -> None:
+def _telling(told: Callable[[T, R], object], left: Callable[[T], object]) -> Callable[[T, R | None], None]:
+    """For a crew: results go to `told`, and what is left to the ordinary way to `left`."""
+
+    def tell(item: T, result: R | None) -> None:
         if result is None:
             left(item)
         else:
-            quickly.told(item, result)
+            told(item, result)
 
-    return told
+    return tell
 
 
 async def while_it_changes(attempt: Callable[[], Awaitable[R]], change: type[Exception]) -> R:

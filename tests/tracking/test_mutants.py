@@ -25,7 +25,7 @@ from batch_outputs.log_part import LogPart
 from batch_outputs.names import beside
 from batch_outputs.stores.base import Store, Written
 from support.faulty_store import Fault, FaultyStore, Plan
-from support.log_world import FOREIGN, NAME, MemoryGround, World
+from support.log_world import FOREIGN, NAME, MemoryGround, World, Writer
 from support.memory_store import MemoryStore
 
 History: TypeAlias = Callable[[World], None]
@@ -90,6 +90,18 @@ def an_append_that_arrives_before_its_longer_repetition(world: World) -> None:
     assert world.names() == ["log.txt"]
 
 
+def _another_content_and_what_came_late(world: World, writer: Writer) -> None:
+    """The file begins anew, then arrives what was on its way; the log goes on in a part."""
+    world.check()
+    world.truncate(40)
+    world.write(60)
+    world.fault(writer, Plan("append", before=world.deliver_late))
+    world.flush(writer)
+    world.check()
+    world.settle(writer)
+    assert world.names() == ["log.part-2.txt", "log.txt"]
+
+
 @history
 def an_append_that_arrives_after_its_bytes_have_left_the_file(world: World) -> None:
     """What came late is ours though the file has something else by now, which goes on in a part."""
@@ -99,14 +111,7 @@ def an_append_that_arrives_after_its_bytes_have_left_the_file(world: World) -> N
     world.write()
     world.fault(writer, Plan("append", Fault.LATE))
     world.flush(writer)
-    world.check()
-    world.truncate(40)
-    world.write(60)
-    world.fault(writer, Plan("append", before=world.deliver_late))
-    world.flush(writer)
-    world.check()
-    world.settle(writer)
-    assert world.names() == ["log.part-2.txt", "log.txt"]
+    _another_content_and_what_came_late(world, writer)
 
 
 @history
@@ -119,14 +124,7 @@ def appends_that_are_lost_and_refused_in_turn(world: World) -> None:
         world.write()
         world.fault(writer, Plan("append", fault))
         world.flush(writer)
-    world.check()
-    world.truncate(40)
-    world.write(60)
-    world.fault(writer, Plan("append", before=world.deliver_late))
-    world.flush(writer)
-    world.check()
-    world.settle(writer)
-    assert world.names() == ["log.part-2.txt", "log.txt"]
+    _another_content_and_what_came_late(world, writer)
 
 
 @history

@@ -30,6 +30,7 @@ from batch_outputs.stores.azure.service import delegated_sas
 from stores.azure.answering import Handler, answering, refusal
 from support.azurite import running_azurite
 from support.certificates import self_signed
+from support.made_up_identity import IDENTITY
 
 pytestmark = pytest.mark.anyio
 
@@ -120,26 +121,12 @@ async def test_no_key(answer: tuple[int, str] | None, error: type[Exception], se
     assert caught.value.__cause__ is None
 
 
-PROGRAM = """
-import base64, json, logging, sys, time
-from types import SimpleNamespace
+PROGRAM = (
+    IDENTITY
+    + """
+import logging, sys
 logging.basicConfig(level=logging.DEBUG)
 from batch_outputs.sync import JobOutputStorage, TaskOutputStorage
-
-def part(**fields):
-    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
-
-now = int(time.time())
-claims = part(
-    aud="https://storage.azure.com", iss="https://sts.windows.net/ab1f708d-50f6-404c-a006-d71b2ac7a606/",
-    iat=now - 60, nbf=now - 60, exp=now + 3600, oid="23657296-5cd5-45b0-a809-d972a7f4dfe1",
-    tid="dd0d0df1-06c3-436c-8034-4b9a153097ce",
-)
-token = ".".join([part(alg="none", typ="JWT"), claims, part(signature="none")])
-
-class Identity:
-    def get_token(self, *scopes):
-        return SimpleNamespace(token=token, expires_on=now + 3600)
 
 with JobOutputStorage.from_account_url(sys.argv[1], "render", credential=Identity()) as job:
     job.create_container()
@@ -154,6 +141,7 @@ with TaskOutputStorage.from_container_url(url.replace("sp=rwl", "sp=rwdl"), "t1"
         shown.append(type(error).__name__)
 print(json.dumps([url, token, shown]))
 """
+)
 
 
 async def test_the_whole_way(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from support.azurite import ACCOUNT, KEY, Container, running_azurite
 from support.certificates import self_signed
 from support.fault_proxy import FaultProxy
 from support.faults import Exchange, hang
+from support.made_up_identity import IDENTITY
 
 pytestmark = pytest.mark.anyio
 
@@ -267,27 +268,13 @@ async def test_closed_while_it_reads_ahead(
     assert (held.fired, came) == (8, [0])
 
 
-PROGRAM = """
-import asyncio, base64, json, sys, time
-from types import SimpleNamespace
+PROGRAM = (
+    IDENTITY
+    + """
+import asyncio, sys
 from batch_outputs.location import AzureAccount, StoreLocation, TokenAccess
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.content import InMemory
-
-def part(**fields):
-    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
-
-now = int(time.time())
-claims = part(
-    aud="https://storage.azure.com", iss="https://sts.windows.net/ab1f708d-50f6-404c-a006-d71b2ac7a606/",
-    iat=now - 60, nbf=now - 60, exp=now + 3600, oid="23657296-5cd5-45b0-a809-d972a7f4dfe1",
-    tid="dd0d0df1-06c3-436c-8034-4b9a153097ce",
-)
-token = ".".join([part(alg="none", typ="JWT"), claims, part(signature="none")])
-
-class Identity:
-    def get_token(self, *scopes):
-        return SimpleNamespace(token=token, expires_on=now + 3600)
 
 async def main():
     store = AzureStore(StoreLocation(AzureAccount(sys.argv[1], TokenAccess(Identity())), "job-x"))
@@ -308,6 +295,7 @@ async def main():
 
 asyncio.run(main())
 """
+)
 
 
 async def test_over_https_by_an_identity(tmp_path: Path) -> None:
