@@ -72,7 +72,7 @@ def client(open_client: Callable[[], Client]) -> Client:
 def stored(container: Container, blob: str) -> bytes | None:
     """What the service has under a name, seen past the proxy."""
     try:
-        content: bytes = container.client.download_blob(blob).readall()
+        content: bytes = container.content(blob)
     except ResourceNotFoundError:
         return None
     return content

@@ -63,7 +63,7 @@ def read(folder: Path) -> Files:
 def sdk_down(container: Container, folder: Path) -> None:
     """Download a container with azure-storage-blob."""
     names = [blob.name for blob in container.client.list_blobs()]
-    written(folder, {name: container.client.download_blob(name).readall() for name in names})
+    written(folder, {name: container.content(name) for name in names})
 
 
 def sdk_up(container: Container, folder: Path) -> None:

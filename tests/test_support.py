@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from support.azurite import Azurite, Container
@@ -30,7 +30,7 @@ def test_rclone_reads_and_writes_the_same_blobs(container: Container, tmp_path: 
     rclone(container.azurite, "copy", f"peer:{container.name}", str(tmp_path / "down"))
     assert (tmp_path / "down" / "t1" / "$TaskOutput" / "a b#.bin").read_bytes() == DATA
     rclone(container.azurite, "copy", str(tmp_path / "down"), f"peer:{container.name}/again")
-    assert container.client.download_blob("again/t1/$TaskOutput/a b#.bin").readall() == DATA
+    assert container.content("again/t1/$TaskOutput/a b#.bin") == DATA
 
 
 @needs("azcopy")
@@ -42,7 +42,7 @@ def test_azcopy_reads_and_writes_the_same_blobs(container: Container, tmp_path: 
     assert found.read_bytes() == DATA
     target = container.sas_url().replace("?", "/again.bin?", 1)
     azcopy(tmp_path, "copy", str(found), target, "--from-to", "LocalBlob")
-    assert container.client.download_blob("again.bin").readall() == DATA
+    assert container.content("again.bin") == DATA
 
 
 def test_a_sas_grants_what_was_asked_for(container: Container) -> None:
@@ -57,8 +57,19 @@ def test_a_sas_grants_what_was_asked_for(container: Container) -> None:
         ContainerClient.from_container_url(container.sas_url(expires_in=timedelta(minutes=-1))) as late,
         pytest.raises(HttpResponseError) as caught,
     ):
-        late.download_blob("x")
+        late.get_blob_client("x").get_blob_properties()
     assert caught.value.status_code == 403
+
+
+def test_an_empty_blob_is_read_without_an_error_on_the_way(container: Container) -> None:
+    """The content of an empty blob is read as any other, of no blob there is none, and no answer is left unread."""
+    container.client.upload_blob("empty", b"")
+    container.client.upload_blob("x", DATA)
+    assert (container.content("empty"), container.content("x")) == (b"", DATA)
+    with pytest.raises(ResourceNotFoundError):
+        container.content("y")
+    asked = [line for line in container.azurite.recent_log(1000).splitlines() if container.name in line]
+    assert not [line for line in asked if '" 416 ' in line]
 
 
 def test_the_server_answers_by_name_too(azurite: Azurite, container: Container) -> None:

@@ -84,7 +84,7 @@ def test_container_url(azure: Desk, container: Container) -> None:
     assert log.metadata["exit_code"] == "5"
     assert log.metadata["complete"] == "true"
     assert log.metadata["length"] == "7"
-    assert container.client.download_blob("t1/$TaskOutput/a.txt").readall() == b"x"
+    assert container.content("t1/$TaskOutput/a.txt") == b"x"
 
 
 def test_url_in_a_file_is_read_again(desk: Desk, container: Container) -> None:

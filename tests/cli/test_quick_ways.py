@@ -45,7 +45,7 @@ def many(desk: Desk, count: int, size: int = 0) -> dict[str, bytes]:
 def stored(container: Container) -> dict[str, bytes]:
     """What is stored of the task, by name."""
     names = container.client.list_blob_names()
-    return {name.removeprefix(PREFIX): container.client.download_blob(name).readall() for name in names}
+    return {name.removeprefix(PREFIX): container.content(name) for name in names}
 
 
 def store(container: Container, contents: dict[str, bytes]) -> None:

@@ -32,7 +32,7 @@ def stored(container: Container, blob: str = LOG) -> bytes:
     """What a blob holds; nothing if there is none."""
     if blob not in list(container.client.list_blob_names()):
         return b""
-    return container.client.download_blob(blob).readall()
+    return container.content(blob)
 
 
 def has(container: Container, blob: str, content: bytes) -> bool:

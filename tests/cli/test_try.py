@@ -310,7 +310,7 @@ def test_a_job_on_a_storage_account(desk: Desk, azurite: Azurite) -> None:
         "t1/$TaskLog/stdout.txt",
         *(f"t1/$TaskOutput/{name}.txt" for name in ("one", "two", "again")),
     }
-    assert data.client.download_blob("mine.txt").readall() == b"from afar\n"
+    assert data.content("mine.txt") == b"from afar\n"
     assert not (desk.folder / "batch-outputs").exists()
 
 

@@ -65,7 +65,7 @@ def stored(container: Container, name: str, kind: str = "TaskIntermediate") -> b
     blob = f"t1/${kind}/{name}"
     if blob not in container.client.list_blob_names():
         return None
-    return container.client.download_blob(blob).readall()
+    return container.content(blob)
 
 
 def test_saved_while_the_program_runs(azure: Desk, container: Container) -> None:

@@ -64,7 +64,7 @@ def test_container_made_meanwhile(desk: Desk, container: Container) -> None:
         container.azurite.new_container(late.name)
         child.stdin.write(b"go\n")
         desk.ended(child)
-    assert late.client.download_blob(LOG).readall() == b"one\ntwo\n"
+    assert late.content(LOG) == b"one\ntwo\n"
     assert not (desk.folder / ".batch-outputs").exists()
 
 
@@ -74,14 +74,14 @@ def test_outage_that_passes(through: Desk, container: Container, fault_proxy: Fa
         "run", "--flush-interval", "0.1", "--", "sh", "-c", "echo one; read a; echo two; read b"
     ) as child:
         assert child.stdin
-        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"one\n")
+        wait_until(lambda: exists(container) and container.content(LOG) == b"one\n")
         with fault_proxy.down():
             child.stdin.write(b"a\n")
             child.stdin.flush()
             wait_until(lambda: "is not saved at present" in read_line(child.stderr))
         child.stdin.write(b"b\n")
         through.ended(child)
-    assert container.client.download_blob(LOG).readall() == b"one\ntwo\n"
+    assert container.content(LOG) == b"one\ntwo\n"
     assert container.client.get_blob_client(LOG).get_blob_properties().metadata["complete"] == "true"
 
 
@@ -104,14 +104,14 @@ def test_outage_to_the_end(
     options = ["--flush-interval", "0.1", "--flush-timeout", "1", "--save", "made"]
     with through.started("run", *options, "--", "sh", "-c", line) as child:
         assert child.stdin
-        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"one\n")
+        wait_until(lambda: exists(container) and container.content(LOG) == b"one\n")
         with fault_proxy.down():
             child.stdin.write(b"a\n")
             child.stdin.flush()
             done = through.ended(child, code=expected)
     assert len([sentence for sentence in done.sentences if "stdout.txt is not saved at present" in sentence]) == 1
     assert spooled(through) == b"one\ntwo\n"
-    assert container.client.download_blob(LOG).readall() == b"one\n"
+    assert container.content(LOG) == b"one\n"
     assert any(
         "4 bytes of" in sentence and "could not be saved to t1/$TaskLog/stdout.txt" in sentence
         for sentence in done.sentences
@@ -135,7 +135,7 @@ def test_lost_answers(through: Desk, container: Container, fault_proxy: FaultPro
     line = "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.3; done"
     through.run("run", "--flush-interval", "0.1", "--", "sh", "-c", line)
     assert faults[0].fired
-    assert container.client.download_blob(LOG).readall() == b"".join(b"line %d\n" % i for i in range(1, 7))
+    assert container.content(LOG) == b"".join(b"line %d\n" % i for i in range(1, 7))
 
 
 def test_working_directory_that_cannot_be_written(desk: Desk) -> None:
@@ -165,12 +165,12 @@ def test_files_that_had_no_time(through: Desk, container: Container, fault_proxy
     line = "echo words; read go; echo x >made; echo y >state"
     options = ["--flush-interval", "0.1", "--flush-timeout", "1"]
     with through.started("run", *options, *rules, "--", "sh", "-c", line) as child:
-        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"words\n")
+        wait_until(lambda: exists(container) and container.content(LOG) == b"words\n")
         assert child.stdin
         child.stdin.write(b"go\n")
         done = through.ended(child, code=125)
     assert "not saved, as the time for saving was over" in done.err
-    assert container.client.download_blob(LOG).readall() == b"words\n"
+    assert container.content(LOG) == b"words\n"
     fault_proxy.clear()
     through.run("resume")
     names = set(container.client.list_blob_names())
@@ -198,12 +198,12 @@ def test_earlier_logs_do_not_hold_up_new_ones(through: Desk, container: Containe
         through.run("run", "--flush-timeout", "0.5", "--", "cat", "old", code=125)
     fault_proxy.bytes_per_second = 250_000
     with through.started("run", "--flush-interval", "0.5", "--", "sh", "-c", "echo new; read go") as child:
-        wait_until(lambda: exists(container) and container.client.download_blob(LOG).readall() == b"new\n")
+        wait_until(lambda: exists(container) and container.content(LOG) == b"new\n")
         fault_proxy.bytes_per_second = None
         child.communicate(b"go\n", timeout=TIMEOUT)
         assert child.returncode == 0
     through.run("resume")
-    stored = [container.client.download_blob(name).readall() for name in container.client.list_blob_names()]
+    stored = [container.content(name) for name in container.client.list_blob_names()]
     assert old in stored
     assert all(old.startswith(content) or content == b"new\n" for content in stored)
 

@@ -51,7 +51,7 @@ async def test_what_came_of_it(target: Target, container: Container, tmp_path: P
     assert [str(error) for error in result.failures] == ["There is no file gone; check the path."]
     assert [str(error) for error in result.unmatched] == ["No file matches *.none; check the pattern."]
     assert result.spool is None
-    assert container.client.download_blob("t1/$TaskLog/stdout.txt").readall() == b"out\n"
+    assert container.content("t1/$TaskLog/stdout.txt") == b"out\n"
     assert sorted(os.listdir(tmp_path)) == ["keep", "made"]
     os.unlink(tmp_path / "keep")
     again = await run(["cat", "keep"], restore=[RestoreRule.parse("*")], task_id="t1", target=target, echo=False)
@@ -104,7 +104,7 @@ async def test_cancelled(target: Target, container: Container) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert container.client.download_blob("t1/$TaskLog/stdout.txt").readall() == b"ready\nended\n"
+    assert container.content("t1/$TaskLog/stdout.txt") == b"ready\nended\n"
     assert os.listdir() == ["ready"]
 
 
@@ -121,8 +121,8 @@ async def test_cancelled_while_it_saves(target: Target, container: Container, fa
     gate.release()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert container.client.download_blob("t1/$TaskLog/stdout.txt").readall() == b"words\n"
-    assert container.client.download_blob("t1/$TaskOutput/made").readall() == b"x\n"
+    assert container.content("t1/$TaskLog/stdout.txt") == b"words\n"
+    assert container.content("t1/$TaskOutput/made") == b"x\n"
     assert os.listdir() == ["made"]
 
 
@@ -156,7 +156,7 @@ def test_on_another_thread(target: Target, container: Container) -> None:
     thread.start()
     thread.join()
     assert results[0].exit_code == 0
-    assert container.client.download_blob("t1/$TaskLog/stdout.txt").readall() == b"x\n"
+    assert container.content("t1/$TaskLog/stdout.txt") == b"x\n"
 
 
 def test_sigterm_to_a_script(azure: Desk, container: Container) -> None:
@@ -170,7 +170,7 @@ def test_sigterm_to_a_script(azure: Desk, container: Container) -> None:
     )
     line = f"{sys.executable} script.py & while [ ! -e ready ]; do sleep 0.02; done; kill -TERM $!; wait $!"
     azure.shell(line, code=7)
-    assert container.client.download_blob("t1/$TaskLog/stdout.txt").readall() == b"got it\n"
+    assert container.content("t1/$TaskLog/stdout.txt") == b"got it\n"
 
 
 def test_the_package_says_what_it_has() -> None:

@@ -142,7 +142,7 @@ def spot(node: Desk, azure: Desk) -> Desk:
 def stored(container: Container, blob: str = LOG) -> bytes | None:
     """A blob as it is now; None while there is none."""
     there = blob in container.client.list_blob_names()
-    return container.client.download_blob(blob).readall() if there else None
+    return container.content(blob) if there else None
 
 
 def marks(container: Container) -> dict[str, str]:

@@ -101,7 +101,7 @@ def test_log_is_in_storage_while_the_program_runs(azure: Desk, container: Contai
 def stored(container: Container, name: str = "stdout.txt") -> bytes:
     """A log of task t1 as it is in storage now."""
     blobs = [blob.name for blob in container.client.list_blobs()]
-    return container.client.download_blob(f"t1/$TaskLog/{name}").readall() if f"t1/$TaskLog/{name}" in blobs else b""
+    return container.content(f"t1/$TaskLog/{name}") if f"t1/$TaskLog/{name}" in blobs else b""
 
 
 def test_output_is_passed_on_as_it_comes(desk: Desk) -> None:

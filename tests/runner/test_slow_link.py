@@ -67,7 +67,7 @@ def test_a_flood_over_a_slow_link(azure: Desk, container: Container, fault_proxy
     left = next(sentence for sentence in done.sentences if "could not be saved" in sentence)
     found = re.match(r"([\d,]+) bytes of (\S+stdout\.txt) could not be saved to t1/\$TaskLog/stdout\.txt", left)
     assert found, left
-    stored = container.client.download_blob("t1/$TaskLog/stdout.txt").readall()
+    stored = container.content("t1/$TaskLog/stdout.txt")
     spool = Path(found[2])
     content = spool.read_bytes()
     assert len(content) == size * MIB
@@ -77,5 +77,5 @@ def test_a_flood_over_a_slow_link(azure: Desk, container: Container, fault_proxy
     fault_proxy.bytes_per_second = None
     azure.run("resume", code=125, variables=direct)  # it is told to go elsewhere
     azure.run("resume")
-    assert container.client.download_blob("t1/$TaskLog/stdout.txt").readall() == content
+    assert container.content("t1/$TaskLog/stdout.txt") == content
     assert not spool.exists()

@@ -14,7 +14,7 @@ _PREFIX = "t1/$TaskLog/"
 def logs(container: Container) -> dict[str, bytes]:
     """All logs of task t1 with their content, by name."""
     names = container.client.list_blob_names(name_starts_with=_PREFIX)
-    return {name.removeprefix(_PREFIX): container.client.download_blob(name).readall() for name in names}
+    return {name.removeprefix(_PREFIX): container.content(name) for name in names}
 
 
 def marks(container: Container, name: str = "stdout.txt") -> dict[str, str]:

@@ -114,7 +114,7 @@ class Programs:
 
     def stored(self, blob: str = LOG) -> bytes:
         """What the log in storage holds."""
-        return self.container.client.download_blob(blob).readall()
+        return self.container.content(blob)
 
     @property
     def is_complete(self) -> bool:

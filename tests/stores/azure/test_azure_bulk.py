@@ -170,7 +170,7 @@ async def test_a_fault_in_one_block(
     data = pattern(size)
     await store.put("x", data)
     assert [fault.fired for fault in faults] == [1] * len(faults)
-    assert container.client.download_blob("x").readall() == data
+    assert container.content("x") == data
 
 
 @pytest.mark.parametrize("size", [4, 20 * MIB])
@@ -289,7 +289,7 @@ async def test_what_obstore_cannot_read_in_the_environment(
     store = open_store(container.location(endpoint=fault_proxy.through(container.azurite.endpoint)))
     await store.put("x", b"data")
     assert [request.header("User-Agent") for request in fault_proxy.requests] == ["batch-outputs"]
-    assert container.client.download_blob("x").readall() == b"data"
+    assert container.content("x") == b"data"
 
 
 PROGRAM = """

@@ -254,7 +254,7 @@ async def test_saving_many(container: Container, fault_proxy: FaultProxy, tmp_pa
     assert [output.name for output in saved] == sorted(contents)
     found = {blob.name.rpartition("/")[2]: blob.size for blob in container.client.list_blobs()}
     assert found == {name: len(content) for name, content in contents.items()}
-    assert container.client.download_blob("t1/$TaskOutput/199").readall() == contents["199"]
+    assert container.content("t1/$TaskOutput/199") == contents["199"]
     assert refused.fired > 0
     assert len(fault_proxy.requests) == 200 + refused.fired
     if busy == "for a while":

@@ -220,5 +220,5 @@ threading.Thread(target=lambda: asyncio.run(work())).start()
     }
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert container.client.download_blob("log").readall() == b"last words" * 100_000
-    assert container.client.download_blob("file").readall() == bytes(9 << 20)
+    assert container.content("log") == b"last words" * 100_000
+    assert container.content("file") == bytes(9 << 20)
