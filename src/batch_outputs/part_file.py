@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ _SYNCED = 1024 * 1024 * 1024
 """Bytes between two moments at which the disk is made to hold what was written, for the case that power fails."""
 
 _LONGEST_SOURCE = 16 * 1024
+
+_folders = [threading.Lock() for _ in range(64)]
+"""One for each folder, or for a few. The system lets one thread at a time make or rename a file in a folder, and has
+others wait with their processor busy."""
 
 _BY_NAME_ONLY = os.name == "nt"  # Windows renames and removes no file that is open, and sets times by name
 
@@ -40,18 +45,20 @@ class PartFile:
         folder, name = os.path.split(path)
         # Short, so that there is room for it whatever the target's name is.
         stem = os.path.join(folder, f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}")
-        self.path = f"{stem}.part"
-        self.size = 0
+        self.path: str = f"{stem}.part"
+        self.size: int = 0
         """How many bytes are there, good to go on from."""
         self._target = path
         self._source = source
         self._note: str | None = f"{stem}.from"
-        descriptor = None if alone else files.open_alone(self.path)
-        if descriptor is None:
-            self._source = self._note = None
-            self.path = os.path.join(folder, f".{secrets.token_hex(8)}.part")
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        self.descriptor = descriptor
+        self._folder = _folders[hash(folder) % len(_folders)]
+        with self._folder:
+            descriptor = None if alone else files.open_alone(self.path)
+            if descriptor is None:
+                self._source = self._note = None
+                self.path = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        self.descriptor: int = descriptor
         try:
             if self._note is not None:
                 self._take_up(self._note)
@@ -108,7 +115,8 @@ class PartFile:
         if mtime_ns is not None:
             os.utime(self.path if _BY_NAME_ONLY else self.descriptor, ns=(mtime_ns, mtime_ns))
         self._forget_note()
-        os.replace(self.path, self._target)
+        with self._folder:
+            os.replace(self.path, self._target)
         self._release()
 
     def close(self, *, keep: bool) -> None:
@@ -142,7 +150,7 @@ class PartFile:
             files.write_whole(note, self._source.encode())
 
     def _forget_note(self) -> None:
-        if self._note is not None:
+        if self._note is not None and os.path.lexists(self._note):  # a look needs no lock of the folder
             with contextlib.suppress(OSError):
                 os.unlink(self._note)
 

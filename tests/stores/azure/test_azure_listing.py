@@ -14,7 +14,7 @@ from batch_outputs.errors import StoreUnavailableError
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.answers import UnusableAnswerError
 from batch_outputs.stores.azure.listing import Page
-from batch_outputs.stores.azure.wire import Wire
+from batch_outputs.stores.azure.listings import Listings
 from batch_outputs.stores.base import BlobPrefix, BlobProperties
 from stores.azure.answering import answering, location
 from support.azurite import Container
@@ -134,11 +134,11 @@ async def test_small_pages(open_store: OpenStore, container: Container) -> None:
     store = open_store(container.location())
     names = [*(f"{folder}/{number}" for folder in "abcd" for number in range(5)), "e", "f"]
     await asyncio.gather(*(store.put(name, b"", metadata={"n": name}) for name in names))
-    wire = Wire(container.location(), store._wire._line, page_size=3)
-    found = [blob async for blob in wire.list_blobs("")]
+    listings = Listings(store._page, page_size=3)
+    found = [blob async for blob in listings.blobs("")]
     assert [(blob.name, blob.metadata["n"]) for blob in found] == [(name, name) for name in names]
-    assert [entry.name async for entry in wire.list_level("")] == ["a/", "b/", "c/", "d/", "e", "f"]
-    assert [entry.name async for entry in wire.list_level("b/")] == [f"b/{number}" for number in range(5)]
+    assert [entry.name async for entry in listings.level("")] == ["a/", "b/", "c/", "d/", "e", "f"]
+    assert [entry.name async for entry in listings.level("b/")] == [f"b/{number}" for number in range(5)]
 
 
 async def test_more_than_one_full_page(open_store: OpenStore, container: Container) -> None:

@@ -15,10 +15,10 @@ from batch_outputs.stores.azure.blocking import in_plain_thread
 from batch_outputs.stores.azure.calls import Call
 from batch_outputs.stores.azure.delegation import delegation_key, delegation_period
 from batch_outputs.stores.azure.line import Line
-from batch_outputs.stores.azure.listing import read_page
+from batch_outputs.stores.azure.listing import PAGE_SIZE
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.azure.store import AzureStore
-from batch_outputs.stores.azure.wire import PAGE_SIZE, nothing
+from batch_outputs.stores.azure.wire import nothing, read_page
 from batch_outputs.stores.base import ContainerProperties
 
 

@@ -15,14 +15,19 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batch_outputs.location import AzureAccount, StoreLocation
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Tickets
+from batch_outputs.stores.azure.answers import UnusableAnswerError
 from batch_outputs.stores.azure.bulk_clients import Clients
 from batch_outputs.stores.azure.content import BLOCK, Source
+from batch_outputs.stores.azure.listing import Page
 from batch_outputs.stores.azure.network import proxy_for
+from batch_outputs.stores.azure.pages import NoPageError, PageReader
+from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import BUSY, Pressure
 from batch_outputs.stores.azure.ranges import RangeReader
 from batch_outputs.stores.azure.retries import RetryPolicy
@@ -97,8 +102,11 @@ class Bulk:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="batch-outputs-bulk")
         self._room = Room(_MEMORY)
         # With a proxy in between the wire reads: it knows how to speak to one.
-        behind_proxy = proxy_for(account.endpoint) is not None
-        self._ranges = None if behind_proxy else RangeReader(account, location.container, pressure)
+        self._http = PlainHttp(account) if proxy_for(account.endpoint) is None else None
+        self._ranges = self._pages = None
+        if self._http is not None:
+            self._ranges = RangeReader(self._http, location.container, pressure)
+            self._pages = PageReader(self._http, location.container, pressure)
         self._calls = BulkCalls(
             location, self._clients, policy, pressure, self._rest, self._room, self._threads, self._ranges
         )
@@ -128,12 +136,28 @@ class Bulk:
         self._clients.renew(await self._tickets.ticket())
         return None if self._clients.prompt is None else self._calls
 
+    async def page(self, query: str) -> Page | None:
+        """A page of a listing; None if it has to be asked for in another way."""
+        if self._pages is None or self._rest.is_needed:
+            return None
+        ticket = await self._tickets.ticket()
+        for pause in self._pressure.pauses(self._patience):
+            await asyncio.sleep(pause)
+        stop = Stop()
+        try:
+            return await finished(partial(self._pages.read, query, ticket, stop), stop)
+        except (NoPageError, UnusableAnswerError):
+            return None
+        except Exception:  # of many classes; whoever asks again will find out what is wrong
+            self._rest.failed()
+            return None
+
     def close(self) -> None:
         """Let the threads and connections go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._clients.forget()
-        if self._ranges is not None:
-            self._ranges.close()
+        if self._http is not None:
+            self._http.close()
 
     def _hold_and_run(self, source: Source, upload: _Upload) -> str | None:
         # obstore has one block more in its hands than it sends.

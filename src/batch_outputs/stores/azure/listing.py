@@ -11,12 +11,13 @@ from typing import TypeAlias
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
-import aiohttp
-
 from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_type, http_date, md5
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties
 
 Entry: TypeAlias = BlobProperties | BlobPrefix | ContainerProperties
+
+PAGE_SIZE = 5000
+"""Entries of one page of a listing; the service gives no more."""
 
 _LONGEST = 64 * 1024 * 1024
 """Bytes; far more than 5,000 entries with all their metadata take."""
@@ -30,7 +31,7 @@ class Page:
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.next_marker = ""
+        self.next_marker: str = ""
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -63,19 +64,6 @@ class Page:
         except (ET.ParseError, KeyError, ValueError):
             raise UnusableAnswerError from None
         self.next_marker = root.findtext("NextMarker") or ""
-
-
-async def read_page(response: aiohttp.ClientResponse) -> Page:
-    """The page that an answer holds.
-
-    Raises:
-        UnusableAnswerError: it is not a listing.
-    """
-    page = Page()
-    async for piece in response.content.iter_any():
-        page.feed(piece)
-    page.close()
-    return page
 
 
 def _entry(element: ET.Element) -> Entry | None:

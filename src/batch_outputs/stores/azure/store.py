@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from batch_outputs.location import AzureAccount, StoreLocation
-from batch_outputs.stores.azure import bulk, urls
+from batch_outputs.stores.azure import bulk, listing, urls
 from batch_outputs.stores.azure.access import tickets_for
 from batch_outputs.stores.azure.bulk import Bulk
 from batch_outputs.stores.azure.content import Source
+from batch_outputs.stores.azure.listings import Listings
 from batch_outputs.stores.azure.network import proxy_for
 from batch_outputs.stores.azure.pressure import pressure_on
 from batch_outputs.stores.azure.retries import RetryPolicy
@@ -44,6 +45,7 @@ class AzureStore:
         self._bulk = None
         if not own_thread and bulk.is_wanted():
             self._bulk = Bulk(location, account, self._tickets, self._policy, pressure_on(account.endpoint))
+        self._listings = Listings(self._page)
 
     @property
     def location(self) -> StoreLocation:
@@ -100,17 +102,17 @@ class AzureStore:
 
     def list(self, prefix: str = "") -> AsyncIterator[BlobProperties]:
         """All blobs whose name begins with `prefix`."""
-        return self._wire.list_blobs(prefix)
+        return self._listings.blobs(prefix)
 
     def list_level(self, prefix: str = "") -> AsyncIterator[BlobProperties | BlobPrefix]:
         """One level of names."""
-        return self._wire.list_level(prefix)
+        return self._listings.level(prefix)
 
     async def list_page(
         self, prefix: str = "", *, one_level: bool = False, after: str | None = None, limit: int = 5000
     ) -> Page:
         """Some entries of a listing; `after` is the service's marker."""
-        return await self._wire.list_page(prefix, "/" if one_level else "", after, limit)
+        return await self._listings.page(prefix, one_level=one_level, after=after, limit=limit)
 
     async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None = None) -> Written:
         """Replace a blob's metadata."""
@@ -131,9 +133,14 @@ class AzureStore:
         if "_wire" in self.__dict__:
             await self._wire.aclose()
 
+    async def _page(self, query: str) -> listing.Page:
+        page = None if self._bulk is None else await self._bulk.page(query)
+        return await self._wire.page(query) if page is None else page
+
     @cached_property
     def _wire(self) -> Wire:
-        # aiohttp comes with it, and half of a short command's time with that; saving files mostly does without.
+        # aiohttp comes with it, and half of a short command's time with that. Saving, listing and downloading mostly do
+        # without.
         from batch_outputs.stores.azure.line import Line
         from batch_outputs.stores.azure.wire import Wire
 

@@ -19,23 +19,17 @@ from batch_outputs.stores.azure.content import Source, read_block
 from batch_outputs.stores.azure.copying import copy
 from batch_outputs.stores.azure.download import NOTHING_THERE, Span, download
 from batch_outputs.stores.azure.line import Line
-from batch_outputs.stores.azure.listing import Entry, read_page
-from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties, Page, Written
-
-PAGE_SIZE = 5000
-"""Entries of one page of a listing; the service gives no more."""
+from batch_outputs.stores.azure.listing import Page
+from batch_outputs.stores.base import BlobProperties, Written
 
 
 class Wire:
     """The blobs of one container."""
 
-    def __init__(
-        self, location: StoreLocation, line: Line, *, own_thread: bool = False, page_size: int = PAGE_SIZE
-    ) -> None:
+    def __init__(self, location: StoreLocation, line: Line, *, own_thread: bool = False) -> None:
         self._location = location
         self._line = line
         self._own_thread = own_thread
-        self._page_size = page_size
 
     async def put(self, name: str, source: Source, headers: Mapping[str, str]) -> Written:
         """Store a whole block blob with these headers (content type and metadata)."""
@@ -87,41 +81,10 @@ class Wire:
             Span(offset, None if length is None else offset + length, etag),
         )
 
-    async def list_blobs(self, prefix: str) -> AsyncIterator[BlobProperties]:
-        """All blobs below a prefix, a page at a time as they are asked for."""
-        async for entry in self._entries(prefix, ""):
-            if isinstance(entry, BlobProperties):
-                yield entry
-
-    async def list_level(self, prefix: str) -> AsyncIterator[BlobProperties | BlobPrefix]:
-        """Blobs and prefixes of one level; a prefix whose blobs lie on several pages is shown once."""
-        shown = ""
-        async for entry in self._entries(prefix, "/"):
-            if isinstance(entry, BlobPrefix):
-                if entry.name == shown:
-                    continue
-                shown = entry.name
-            yield entry
-
-    async def list_page(self, prefix: str, delimiter: str, after: str | None, limit: int) -> Page:
-        """One page; the service may well give empty ones before the last, and these are passed over."""
-        marker: str | None = after or ""
-        entries: list[BlobProperties | BlobPrefix] = []
-        while not entries and marker is not None:
-            page = await self._line.ask(self._list_call(prefix, delimiter, marker, limit), read_page)
-            # The service mixes blobs and prefixes by name; the emulator lists one after the other.
-            found = sorted(page.entries, key=_name)
-            entries = [entry for entry in found if not isinstance(entry, ContainerProperties)]
-            marker = page.next_marker or None
-        return Page(tuple(entries), marker)
-
-    async def _entries(self, prefix: str, delimiter: str) -> AsyncIterator[BlobProperties | BlobPrefix]:
-        after: str | None = ""
-        while after is not None:
-            page = await self.list_page(prefix, delimiter, after, self._page_size)
-            for entry in page.entries:
-                yield entry
-            after = page.after
+    async def page(self, query: str) -> Page:
+        """The page of a listing that an encoded query asks for."""
+        path = urls.container_path(self._location.container)
+        return await self._line.ask(Call("GET", path, "list", "l", query), read_page)
 
     async def set_metadata(self, name: str, metadata: Mapping[str, str], *, etag: str | None) -> Written:
         """Replace a blob's metadata."""
@@ -202,18 +165,6 @@ class Wire:
         path = urls.blob_path(self._location.container, name)
         return Call(method, path, deed, needs, query, dict(headers or {}), body, name, expect)
 
-    def _list_call(self, prefix: str, delimiter: str, marker: str, limit: int) -> Call:
-        query = urls.query(
-            restype="container",
-            comp="list",
-            include="metadata",
-            prefix=prefix,
-            delimiter=delimiter,
-            marker=marker,
-            maxresults=str(limit),
-        )
-        return Call("GET", urls.container_path(self._location.container), "list", "l", query)
-
     async def _write(self, call: Call, status: int) -> Written:
         call.expect = (status,)
         return await self._line.ask(call, _written)
@@ -224,13 +175,22 @@ async def nothing(response: aiohttp.ClientResponse) -> None:
     await response.read()
 
 
+async def read_page(response: aiohttp.ClientResponse) -> Page:
+    """The page of a listing that an answer holds.
+
+    Raises:
+        UnusableAnswerError: it is not a listing.
+    """
+    page = Page()
+    async for piece in response.content.iter_any():
+        page.feed(piece)
+    page.close()
+    return page
+
+
 async def _written(response: aiohttp.ClientResponse) -> Written:
     await response.read()
     return answers.written(response.headers)
-
-
-def _name(entry: Entry) -> str:
-    return entry.name
 
 
 def _folded(metadata: Mapping[str, str]) -> dict[str, str]:
