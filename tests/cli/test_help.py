@@ -1,4 +1,4 @@
-"""Help pages teach by invocations that work, and come fast."""
+"""Help pages explain everything, teach by invocations that work, and come fast."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 
+import click
 import pytest
 
+from batch_outputs.cli.app import cli
+from batch_outputs.cli.help_page import Argument, Option, sections_of
 from support.command import Desk
 
 COMMANDS = (
@@ -20,6 +24,7 @@ COMMANDS = (
     "try",
     "delete",  # the last one: it deletes what the others show
 )
+PAGES = (*COMMANDS, "browse")
 TEMPLATE = """{"parameters": {"frames": {"type": "int"}}, "job": {"taskFactory": {
     "type": "parametricSweep", "parameterSets": [{"start": 1, "end": "[parameters('frames')]"}],
     "repeatTask": {"commandLine": "render {0}"}}}}"""
@@ -82,11 +87,87 @@ def test_pages_fit_a_terminal(desk: Desk) -> None:
     """No line of a page is wider than 100 columns, and the overview fits 80 and cuts no sentence short."""
     overview = desk.run("--help").out
     assert max(map(len, overview.splitlines())) <= 80
-    assert "..." not in overview.split("Commands:")[1]
-    for command in COMMANDS:
+    assert "..." not in overview.split("COMMAND [ARGS]...")[1]
+    for command in PAGES:
         first, *_ = command.split()
         assert f"  {first} " in overview
         assert max(map(len, desk.run(*command.split(), "-h").out.splitlines())) <= 100
+
+
+def context_of(command: str) -> click.Context:
+    context = click.Context(cli, info_name="batch-outputs")
+    for name in command.split():
+        group = context.command
+        assert isinstance(group, click.Group)
+        child = group.get_command(context, name)
+        assert child is not None
+        context = click.Context(child, info_name=name, parent=context)
+    return context
+
+
+def test_all_commands_have_a_page() -> None:
+    """No command is missing in this module."""
+    groups: list[tuple[str, click.Group]] = [("", cli)]
+    names = set()
+    for path, group in groups:
+        for name in group.list_commands(context_of(path)):
+            command = context_of(f"{path} {name}").command
+            names.add(f"{path} {name}".strip())
+            if isinstance(command, click.Group):
+                groups.append((name, command))
+    assert names == set(PAGES)
+
+
+def test_the_overview_says_what_the_pages_say() -> None:
+    """What the overview says of a command is how its page begins."""
+    (commands, *_) = cli.overview()
+    for entry in (entry for section in commands for entry in section.entries):
+        page = context_of(entry.term).command.help or ""
+        assert page.startswith(entry.meaning.removesuffix("."))
+        assert entry.meaning.endswith(".")
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_everything_is_explained(command: str) -> None:
+    """Each argument and option has a sentence, and each option that takes one value says what holds without it."""
+    for parameter in context_of(command).command.params:
+        assert isinstance(parameter, Argument | Option)
+        assert (parameter.help or "").endswith((".", ")")), parameter.name
+        if isinstance(parameter, Option) and not (parameter.is_flag or parameter.count or parameter.multiple):
+            assert parameter.default_text, parameter.name
+
+
+@pytest.mark.parametrize("command", PAGES)
+def test_long_pages_have_headings(command: str) -> None:
+    """More than eight options stand below headings, each heading once; a few stand together."""
+    context = context_of(command)
+    options = [parameter for parameter in context.command.get_params(context) if isinstance(parameter, click.Option)]
+    headings = [section.heading for section in sections_of(context.command, context)]
+    assert len(headings) == len({*headings})
+    if len(options) > 8:
+        assert len({*headings} - {"Arguments", "Other"}) >= 3
+        assert "Options" not in headings
+    else:
+        assert {*headings} <= {"Arguments", "Options"}
+
+
+def test_a_page_at_a_terminal(desk: Desk) -> None:
+    """Options stand below their headings, with their defaults, limits and meanings one below the other."""
+    page = desk.run("try", "--help").out
+    nodes = page[page.index("The nodes:\n") :].split("\n\n")[0]
+    assert nodes.splitlines()[:2] == [
+        "The nodes:",
+        "  --nodes N               How many nodes there are.  [default: 1; 1 to 100]",
+    ]
+    assert {
+        line.index(meaning) for line in page.splitlines() for meaning in ("How many", "Show this") if meaning in line
+    } == {26}
+
+
+def test_a_word_that_is_nearly_a_command(desk: Desk) -> None:
+    """A command that does not exist is refused with the one that was most likely meant."""
+    assert "No such command 'dowload'. Did you mean 'download'?" in desk.run("dowload", code=2).err
+    assert "No such option" in desk.run("--dowload", code=2).err
 
 
 @pytest.mark.parametrize(
@@ -103,9 +184,35 @@ def test_pages_fit_a_terminal(desk: Desk) -> None:
 )
 def test_light_commands_import_nothing_heavy(desk: Desk, arguments: list[str]) -> None:
     """Help, `container` and `completion` come without azure, an HTTP client, an event loop or package metadata."""
-    program = f"{SHOW_MODULES} sys.argv[1:] = {arguments!r}; from batch_outputs.cli import main; main()"
-    shown = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, check=True, cwd=desk.folder, env=desk.environment()
-    )
-    loaded = {*json.loads(shown.stdout.splitlines()[-1])}
+    loaded = modules_loaded(desk, *arguments)
     assert not {name for name in loaded if name in HEAVY or name.partition(".")[0] in HEAVY}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["--help"], {}),
+        ([], {"_BATCH_OUTPUTS_COMPLETE": "zsh_complete", "COMP_WORDS": "batch-outputs ", "COMP_CWORD": "1"}),
+    ],
+    ids=["help", "completion"],
+)
+def test_commands_are_named_without_being_loaded(desk: Desk, arguments: list[str], variables: dict[str, str]) -> None:
+    """The overview, and completion of a command's name, load none of the commands, and so nothing of the library."""
+    ours = {name for name in modules_loaded(desk, *arguments, variables=variables) if name.startswith("batch_outputs.")}
+    names = ("", ".app", ".codes", ".help_page", ".talk", ".voice")
+    assert ours == {
+        f"batch_outputs.{name}" for name in ("errors", "lazy", "wording", *(f"cli{name}" for name in names))
+    }
+
+
+def modules_loaded(desk: Desk, *arguments: str, variables: Mapping[str, str] | None = None) -> set[str]:
+    """The modules that the command has loaded when it ends."""
+    program = f"{SHOW_MODULES} sys.argv[1:] = {[*arguments]!r}; from batch_outputs.cli import main; main()"
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        cwd=desk.folder,
+        env=desk.environment(variables),
+    )
+    return {*json.loads(shown.stdout.splitlines()[-1])}

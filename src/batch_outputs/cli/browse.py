@@ -9,43 +9,54 @@ from dataclasses import replace
 
 import click
 
+from batch_outputs.cli.help_page import command, options_under
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
 from batch_outputs.cli.talk import say, show
 from batch_outputs.errors import ConfigurationError
 
+_address_option = options_under("The address of the page")
+_page_option = options_under("The page")
 
-@click.command("browse")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="The port.  [default: any free one]"
+
+@command("browse")
+@_address_option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default="0, any free one",
+    metavar="N",
+    help="The port to listen on.",
 )
-@click.option(
+@_address_option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
     callback=not_empty,
-    help="Where to listen; anything but this machine's own address lets the network in.",
+    help="The address to listen on; anything but this machine's own lets the network in.",
 )
-@click.option(
+@_address_option(
     "--host-name",
     "host_names",
     multiple=True,
     metavar="NAME",
     callback=lambda context, option, values: tuple(not_empty(context, option, value) for value in values),
+    show_default="none",
     help="A further name that browsers may know this machine by, such as behind a tunnel.",
 )
-@click.option(
+@_page_option(
     "--open/--no-open",
     "wants_browser",
     default=None,
-    help="Open a browser.  [default: if standard output is a terminal]",
+    show_default="at a terminal",
+    help="Whether to open a browser.",
 )
-@click.option("--allow-delete", is_flag=True, help="Let the page delete outputs; not for the network.")
-@where_options(task=False)
+@_page_option("--allow-delete", is_flag=True, help="Let the page delete outputs; not for the network.")
+@where_options(task=False, job_default="all jobs")
 def browse_command(
     port: int, host: str, host_names: tuple[str, ...], wants_browser: bool | None, allow_delete: bool, where: Where
 ) -> None:
-    """Show outputs on a web page.
+    """Show outputs in a browser.
 
     \b
     batch-outputs browse
@@ -53,8 +64,8 @@ def browse_command(
     batch-outputs browse --port 8765 --no-open
 
     The first line on standard output is the page's address, with a token that lets you in. The page is for you alone:
-    it is served on this machine only, and shows all jobs of the account, or the one of a container. It ends with
-    Ctrl-C. Needs the extra: pip install 'batch-outputs[browse]'.
+    it is served on this machine only, and shows all jobs of the account, or the one of a container. Ctrl-C ends it.
+    Needs the extra: pip install 'batch-outputs[browse]'.
     """
     try:
         import jinja2  # noqa: F401

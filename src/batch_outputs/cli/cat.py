@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import click
-
+from batch_outputs.cli.help_page import Decorator, argument, command
 from batch_outputs.cli.options import Where, run_async, where_options
 from batch_outputs.cli.outlet import Outlet
 
+name_argument: Decorator = argument(
+    "name", metavar="NAME", help="A path, a kind and a path (TaskLog/stdout.txt), or a whole name as list shows it."
+)
+"""The argument that names one output."""
 
-@click.command("cat")
-@click.argument("name", metavar="NAME")
+
+@command("cat")
+@name_argument
 @where_options()
 def cat_command(name: str, where: Where) -> None:
     """Write an output to standard output.
@@ -19,9 +23,9 @@ def cat_command(name: str, where: Where) -> None:
     batch-outputs cat --job render-2026 --task t1 TaskOutput/frames/0001.png > 0001.png
     batch-outputs cat --job render-2026 JobOutput/summary.json
 
-    NAME is a path, a kind and a path, or a whole name as list shows it. A path alone is looked for among the task's
-    logs and other outputs, and among the job's own; one that is found twice is an error. To a file or pipe the bytes
-    are written as they are; to a terminal, without control codes other than colours.
+    A path alone is looked for among the task's logs and other outputs, and among the job's own; one that is found twice
+    is an error. To a file or pipe the bytes are written as they are; to a terminal, without control codes other than
+    colours.
     """
     with Outlet() as outlet:
         run_async(_cat(name, where, outlet))

@@ -7,13 +7,20 @@ import os
 import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
+from batch_outputs.cli.help_page import argument, command
 from batch_outputs.cli.talk import show
 
 _SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 
-@click.command("completion")
-@click.argument("shell", metavar="[bash|zsh|fish]", type=click.Choice(list(_SHELLS)), required=False)
+@command("completion")
+@argument(
+    "shell",
+    metavar="[bash|zsh|fish]",
+    type=click.Choice(list(_SHELLS)),
+    required=False,
+    help="The shell that is to complete; without it, the one that the variable SHELL names.",
+)
 @click.pass_context
 def completion_command(context: click.Context, shell: str | None) -> None:
     """Print a script that lets a shell complete commands.
@@ -23,8 +30,7 @@ def completion_command(context: click.Context, shell: str | None) -> None:
     batch-outputs completion zsh >> ~/.zshrc
 
     For fish, write it to ~/.config/fish/completions/batch-outputs.fish. It works in shells that are started afterwards;
-    bash needs version 4.4 or later, and zsh needs compinit before it. Without an argument the script is for the shell
-    that SHELL names. Nothing is looked up in storage.
+    bash needs version 4.4 or later, and zsh needs compinit before it. Nothing is looked up in storage.
     """
     program = context.find_root().info_name or "batch-outputs"
     # Not by `source()`, which first starts a bash to ask for its version.

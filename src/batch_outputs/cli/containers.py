@@ -8,15 +8,20 @@ from datetime import datetime
 import click
 
 from batch_outputs.cli.filters import sas_expiry
+from batch_outputs.cli.help_page import Decorator, argument, command, option
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
 from batch_outputs.cli.talk import say, show
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.shared_access import PERMISSIONS, SasTerms, ordered_permissions, permissions_text
 from batch_outputs.wording import time_text
 
+_job_argument = argument(
+    "job_id", metavar="[JOB]", required=False, callback=not_empty, help="The job's id; or it is said by --job."
+)
 
-@click.command("container")
-@click.argument("job")
+
+@command("container")
+@argument("job", metavar="JOB", help="The job's id.")
 def container_command(job: str) -> None:
     """Print the name of a job's container.
 
@@ -30,8 +35,8 @@ def container_command(job: str) -> None:
     show(job_container_name(job))
 
 
-@click.command("prepare")
-@click.argument("job_id", metavar="[JOB]", required=False, callback=not_empty)
+@command("prepare")
+@_job_argument
 @where_options(task=False)
 def prepare_command(job_id: str | None, where: Where) -> None:
     """Create a job's container, so that its tasks can save.
@@ -60,23 +65,27 @@ def _permissions(_: click.Context, __: click.Parameter, value: str) -> str:
         raise click.BadParameter(str(error)) from None
 
 
-@click.command("url", short_help="Print a container's URL with a SAS.")
-@click.argument("job_id", metavar="[JOB]", required=False, callback=not_empty)
-@click.option(
+expiry_option: Decorator = option(
     "--expiry",
     metavar="TIME",
     default="7d",
     show_default=True,
     callback=sas_expiry,
-    help="For how long it is good (30m, 12h, 7d, 2w), or until which date or time (UTC).",
+    help="How long a SAS is valid (30m, 12h, 7d, 2w), or until which date or time (UTC).",
 )
-@click.option(
+"""The option that says when a SAS is to expire, as `expiry`."""
+
+
+@command("url")
+@_job_argument
+@expiry_option
+@option(
     "--permissions",
     metavar="LETTERS",
     default=PERMISSIONS,
     show_default=True,
     callback=_permissions,
-    help="What it allows: r read, a add, c create, w write, d delete, l list.",
+    help="What the SAS allows: r read, a add, c create, w write, d delete, l list.",
 )
 @where_options(task=False)
 def url_command(job_id: str | None, expiry: datetime, permissions: str, where: Where) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batch_outputs.cli.codes import FAILURE
-from batch_outputs.cli.filters import Filters, filter_options
+from batch_outputs.cli.filters import Filters, choosing_option, filter_options, patterns_argument
+from batch_outputs.cli.help_page import command, options_under
 from batch_outputs.cli.options import Where, run_async, where_options
 from batch_outputs.cli.output_table import output_cells, output_table
 from batch_outputs.cli.talk import say, somebody_to_ask
@@ -25,17 +26,20 @@ _COUNTED = 10_000
 """Outputs that are counted before a whole container goes."""
 
 
-@click.command("delete")
-@click.argument("patterns", metavar="[PATTERN...]", nargs=-1)
+_asking_option = options_under("Before anything is deleted")
+
+
+@command("delete")
+@patterns_argument
 @filter_options
-@click.option("--all", "everything", is_flag=True, help="All outputs of the job.")
-@click.option(
+@choosing_option("--all", "everything", is_flag=True, help="All outputs of the job.")
+@choosing_option(
     "--container", "container", is_flag=True, help="The container of the job that --job names, and all in it."
 )
-@click.option("--growing", is_flag=True, help="Logs that still grow, too.")
-@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where nobody sits at a terminal.")
-@where_options(task_help="Only outputs of this task.")
+@choosing_option("--growing", is_flag=True, help="Logs that may still grow, too.")
+@_asking_option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
+@_asking_option("-y", "--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@where_options(task_option=choosing_option)
 def delete_command(
     patterns: tuple[str, ...],
     filters: Filters,
@@ -57,7 +61,7 @@ def delete_command(
     Something has to say what is meant: a pattern, --task, --kind, an age, --all or --container. At a terminal you are
     asked first, with names, count and bytes. A log goes with all its parts, and its age is that of the last one. A log
     that has no end mark and changed within the last 10 minutes is left, and the exit code is 125 then: if it is written
-    still, its writer would go on under another name. Where nothing is what was asked for, that is said, with 0.
+    still, its writer would go on under another name. Where nothing matches, that is said, and the exit code is 0.
     """
     if container:
         if patterns or filters or where.task is not None or everything or growing:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_outputs.cli.filters import Filters, complete_folder, filter_options
+from batch_outputs.cli.filters import Filters, choosing_option, complete_folder, filter_options, patterns_argument
+from batch_outputs.cli.help_page import command, options_under
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
 from batch_outputs.cli.talk import say, talk_to_terminal
 from batch_outputs.errors import BlobNotFoundError, StoreUnavailableError
@@ -27,10 +28,13 @@ _LISTED_AHEAD = 10_000
 _CHECKS = {"sha256": "SHA-256", "md5": "MD5", "length": "length only"}
 
 
-@click.command("download")
-@click.argument("patterns", metavar="[PATTERN...]", nargs=-1)
+_file_option = options_under("Where files are written")
+
+
+@command("download")
+@patterns_argument
 @filter_options
-@click.option(
+@_file_option(
     "--to",
     "folder",
     default=".",
@@ -38,9 +42,9 @@ _CHECKS = {"sha256": "SHA-256", "md5": "MD5", "length": "length only"}
     metavar="DIR",
     callback=not_empty,
     shell_complete=complete_folder,
-    help="Where to write.",
+    help="The folder to write to; it is made if it is missing.",
 )
-@where_options(task_help="Only outputs of this task.")
+@where_options(task_option=choosing_option)
 def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
     """Download outputs of a job, or of one task.
 
@@ -52,8 +56,8 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
     and one kind are asked for. Each file appears whole or not at all, and never outside DIR.
 
     Run it again to go on where it was cut off: what is there unchanged (same length and time) is left alone, and of a
-    large file only the rest is read. Content is held against the checksum that it was stored with, if it was. Where
-    nothing is what was asked for, that is a failure, with 125.
+    large file only the rest is read. Content is held against the checksum that was stored with it, if there is one.
+    Where nothing matches, the exit code is 125.
     """
     run_async(_download(patterns, filters, folder, where))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from batch_outputs.cli.help_page import Decorator, argument, options_under
 from batch_outputs.cli.options import not_empty
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.kinds import JobOutputKind, TaskOutputKind, kind_named
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from batch_outputs.selection import Wanted
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+choosing_option: Callable[..., Decorator] = options_under("Which outputs")
+"""An option that chooses among the outputs of a job."""
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -102,16 +106,26 @@ def sas_expiry(_: click.Context, __: click.Parameter, value: str) -> datetime:
         ) from None
 
 
+patterns_argument: Decorator = argument(
+    "patterns",
+    metavar="[PATTERN...]",
+    nargs=-1,
+    help="Only outputs of these paths below a kind ('**/*.png') or, with a $ in it, whole names ('*/$TaskLog/**').",
+)
+"""The argument by which outputs are chosen, for all commands that do."""
+
+
 def kind_option(command: F) -> F:
     """Give a command the option `--kind`, once or several times, as `kinds`."""
-    return click.option(
+    return choosing_option(
         "--kind",
         "kinds",
         multiple=True,
         metavar="KIND",
         callback=_kinds,
         shell_complete=complete_kind,
-        help="Only outputs of this kind; several times: of one of these.",
+        show_default="any",
+        help="Only outputs of this kind, such as TaskLog, or of one of several.",
     )(command)
 
 
@@ -127,13 +141,20 @@ def filter_options(command: F) -> Callable[..., Any]:
 
     decorators = [
         kind_option,
-        click.option(
+        choosing_option(
             "--newer-than",
             metavar="AGE|TIME",
             callback=moment,
-            help="Only what changed within this age (90s, 15m, 2h, 7d, 4w), or since this date or time (UTC).",
+            show_default="any age",
+            help="Only what has changed within this age (90s, 15m, 2h, 7d, 4w), or since this date or time (UTC).",
         ),
-        click.option("--older-than", metavar="AGE|TIME", callback=moment, help="Only what has not changed since then."),
+        choosing_option(
+            "--older-than",
+            metavar="AGE|TIME",
+            callback=moment,
+            show_default="any age",
+            help="Only what has not changed since then; an age or a time as above.",
+        ),
     ]
     decorated: Callable[..., Any] = call
     for decorator in reversed(decorators):

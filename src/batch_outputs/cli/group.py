@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from batch_outputs.cli.codes import FAILURE
+from batch_outputs.cli.help_page import Group, argument, option
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
 from batch_outputs.cli.table import Column, Table, at_terminal, when_text, width_of
 from batch_outputs.cli.talk import say, say_where, show, somebody_to_ask, talk_to_terminal
@@ -30,9 +31,19 @@ def _none_empty(context: click.Context, parameter: click.Parameter, values: tupl
     return values
 
 
-@click.group("group")
+_group_argument = argument("group", metavar="GROUP", help="The name of the group, without fgrp-.")
+_patterns_argument = argument(
+    "patterns",
+    metavar="[PATTERN...]",
+    nargs=-1,
+    callback=_none_empty,
+    help="Only files of the group with these names, or whose names match.",
+)
+
+
+@click.group("group", cls=Group)
 def group_command() -> None:
-    """Keep files that tasks read: file groups.
+    """Keep files that tasks read, in file groups.
 
     \b
     batch-outputs group upload frames --recursive data/
@@ -40,18 +51,29 @@ def group_command() -> None:
     batch-outputs group download frames --to copy
     batch-outputs group delete frames --yes
 
-    A group is a container of its own, fgrp-NAME, in the storage account that is configured: the one that job templates
+    A group is a container of its own, fgrp-GROUP, in the storage account that is configured: the one that job templates
     mean by fileGroup. Needs an account key, an account SAS or an identity.
     """
 
 
 @group_command.command("upload")
-@click.argument("group")
-@click.argument("sources", metavar="PATTERN...", nargs=-1, required=True, callback=_none_empty)
-@click.option("-r", "--recursive", is_flag=True, help="Of folders everything below, not only the files in them.")
-@click.option("--flatten", is_flag=True, help="Name the files without their folders.")
-@click.option(
-    "--remote-path", metavar="FOLDER", callback=not_empty, help="A folder in the group, to upload the files into."
+@_group_argument
+@argument(
+    "sources",
+    metavar="PATTERN...",
+    nargs=-1,
+    required=True,
+    callback=_none_empty,
+    help="Files, folders and patterns on this machine.",
+)
+@option("-r", "--recursive", is_flag=True, help="Of folders everything below them, not only the files in them.")
+@option("--flatten", is_flag=True, help="Name the files without their folders.")
+@option(
+    "--remote-path",
+    metavar="FOLDER",
+    callback=not_empty,
+    show_default="the group itself",
+    help="The folder in the group to upload the files into.",
 )
 @_where
 def upload_command(
@@ -85,10 +107,16 @@ async def _upload(
 
 
 @group_command.command("download")
-@click.argument("group")
-@click.argument("patterns", metavar="[PATTERN...]", nargs=-1, callback=_none_empty)
-@click.option(
-    "--to", "folder", default=".", show_default=True, metavar="DIR", callback=not_empty, help="Where to write."
+@_group_argument
+@_patterns_argument
+@option(
+    "--to",
+    "folder",
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    callback=not_empty,
+    help="The folder to write to; it is made if it is missing.",
 )
 @_where
 def download_command(group: str, patterns: tuple[str, ...], folder: str, where: Where) -> None:
@@ -113,8 +141,8 @@ async def _download(name: str, patterns: tuple[str, ...], folder: str, where: Wh
 
 
 @group_command.command("list")
-@click.argument("group", required=False, callback=not_empty)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@argument("group", metavar="[GROUP]", required=False, callback=not_empty, help="The name of a group, without fgrp-.")
+@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @_where
 def list_command(group: str | None, as_json: bool, where: Where) -> None:
     """List the files of a group, or the groups there are.
@@ -124,8 +152,8 @@ def list_command(group: str | None, as_json: bool, where: Where) -> None:
     batch-outputs group list frames
     batch-outputs group list frames --json
 
-    An object of --json has group, container and last_modified or, of a file, name, size, last_modified, content_type
-    and source_modified: when the file that was uploaded had last been changed.
+    An object of --json has group, container and last_modified or, of a file, name, size (bytes), last_modified,
+    content_type and source_modified: when the file that was uploaded had last been changed.
     """
     run_async(_list_groups(where, as_json=as_json) if group is None else _list_files(group, where, as_json=as_json))
 
@@ -169,10 +197,10 @@ async def _list_files(name: str, where: Where, *, as_json: bool) -> None:
 
 
 @group_command.command("delete")
-@click.argument("group")
-@click.argument("patterns", metavar="[PATTERN...]", nargs=-1, callback=_none_empty)
-@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed where nobody sits at a terminal.")
+@_group_argument
+@_patterns_argument
+@option("-n", "--dry-run", is_flag=True, help="Only show what would be deleted.")
+@option("-y", "--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
 @_where
 def delete_command(group: str, patterns: tuple[str, ...], dry_run: bool, yes: bool, where: Where) -> int:
     """Delete files of a group, or the whole group.

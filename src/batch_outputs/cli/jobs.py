@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import click
-
+from batch_outputs.cli.help_page import argument, command, option
 from batch_outputs.cli.options import Where, run_async, where_options
 from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal, when_text, width_of
 from batch_outputs.cli.talk import check_output, say, show
@@ -28,21 +27,22 @@ _MOST_SORTED = 5_000
 _WIDEST_NAME = 40
 
 
-@click.command("jobs")
-@click.argument("prefix", metavar="[PREFIX]", default="")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, by name of the container.")
+@command("jobs")
+@argument("prefix", metavar="[PREFIX]", default="", help="Only jobs whose id begins so, in capitals or not.")
+@option("--json", "as_json", is_flag=True, help="One JSON object a line, in the order of the containers' names.")
 @where_options(job=False, task=False)
 def jobs_command(prefix: str, as_json: bool, where: Where) -> None:
-    """List the jobs of which outputs are stored, newest first.
+    """List the jobs that have stored outputs, newest first.
 
     \b
     batch-outputs jobs
     batch-outputs jobs render
     batch-outputs jobs --json
 
-    PREFIX is the beginning of an id, in capitals or not. The time is when a job's container was made or last changed,
-    not what is in it. Needs an account key, an account SAS or an identity: with one container only, that is the one job
-    listed. An object of --json has job (what --job takes), container and last_modified.
+    The time is when a job's container was made or last changed, not what is in it. Needs an account key, an account SAS
+    or an identity: with access to one container only, that one job is listed.
+
+    An object of --json has job (what --job takes), container and last_modified.
     """
     check_output()
     run_async(_jobs(prefix, where, as_json=as_json))
@@ -93,24 +93,28 @@ def _job_record(job: StoredJob) -> dict[str, object]:
     return {"job": job.name, "container": job.container, "last_modified": changed.isoformat() if changed else None}
 
 
-@click.command("tasks")
-@click.argument("prefix", metavar="[PREFIX]", default="")
-@click.option(
-    "-l", "--long", is_flag=True, help="With outputs, bytes, last change, state and exit code; lists them all."
+@command("tasks")
+@argument("prefix", metavar="[PREFIX]", default="", help="Only tasks whose id begins so.")
+@option(
+    "-l",
+    "--long",
+    is_flag=True,
+    help="With outputs, bytes, last change, state and exit code; takes longer, as every output is looked at.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @where_options(task=False)
 def tasks_command(prefix: str, long: bool, as_json: bool, where: Where) -> None:
-    """List the tasks of a job of which outputs are stored.
+    """List the tasks of a job that have stored outputs.
 
     \b
     batch-outputs tasks --job render-2026
     batch-outputs tasks --job render-2026 --long frame-00
     batch-outputs tasks --job render-2026 --json
 
-    PREFIX is the beginning of the ids. With --long a task is growing while one of its logs is, else partial if a log
-    has no end mark; the exit code is what run has kept with its logs. An object of --json has task, with --long also
-    files, size, last_modified, state and exit_code.
+    With --long a task is growing while one of its logs is, else partial if a log has no end mark, else complete; the
+    exit code is what run has kept with its logs.
+
+    An object of --json has task; with --long also files, size (bytes), last_modified, state and exit_code.
     """
     check_output()
     run_async(_tasks(prefix, where, long=long, as_json=as_json))

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import click
-
-from batch_outputs.cli.filters import Filters, filter_options
+from batch_outputs.cli.filters import Filters, choosing_option, filter_options, patterns_argument
+from batch_outputs.cli.help_page import command, options_under
 from batch_outputs.cli.options import Where, run_async, where_options
 from batch_outputs.cli.output_table import output_cells, output_table
 from batch_outputs.cli.table import Column, Table, width_of
@@ -24,14 +23,17 @@ if TYPE_CHECKING:
 _WIDEST_KIND = 40
 
 
-@click.command("list")
-@click.argument("patterns", metavar="[PATTERN...]", nargs=-1)
+_showing_option = options_under("How they are shown")
+
+
+@command("list")
+@patterns_argument
 @filter_options
-@click.option("--summary", is_flag=True, help="Only sums: tasks, files and bytes of each kind.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@where_options(task_help="Only outputs of this task.")
+@_showing_option("--summary", is_flag=True, help="Only sums: tasks, files and bytes of each kind.")
+@_showing_option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@where_options(task_option=choosing_option)
 def list_command(patterns: tuple[str, ...], filters: Filters, summary: bool, as_json: bool, where: Where) -> None:
-    """List what is stored of a job, or of one task.
+    """List the outputs of a job, or of one task.
 
     \b
     batch-outputs list --job render-2026
@@ -40,9 +42,9 @@ def list_command(patterns: tuple[str, ...], filters: Filters, summary: bool, as_
     batch-outputs list --job render-2026 --summary
 
     A log is shown as growing if it has no end mark and changed within the last 10 minutes, and as partial if that is
-    longer ago: its task was cut off, or is silent. A log that was begun anew is stored in parts: "part 1" goes on in
-    the next one. Each blob is shown, and its age judged, by itself; download and delete take the parts of a log as one,
-    which is as new as the last. Where nothing is what was asked for, nothing is listed, with 0.
+    longer ago: its task was cut off, or is silent. A log whose file was truncated or replaced is stored in parts, and
+    "part 1" goes on in the next one. Each blob is shown, and its age judged, by itself; download and delete take the
+    parts of a log as one, which is as new as the last. Where nothing matches, nothing is listed and the exit code is 0.
 
     An object of --json has task, kind, name, blob, size (bytes), last_modified, complete, state (complete, growing,
     partial, or continued for a first part) and part; of --summary --json kind, tasks, files, size, growing and partial,

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 import click
 
+from batch_outputs.cli.help_page import Decorator, options_under
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.kinds import OutputKind, TaskOutputKind
 from batch_outputs.location import DirectoryAccount
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+stored_option: Callable[..., Decorator] = options_under("Where outputs are stored")
+"""An option that says whose outputs are meant, or where they are."""
+saving_option: Callable[..., Decorator] = options_under("When it is saved")
+"""An option of those that save what grows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,16 @@ def where_options(
     job: bool = True,
     task: bool = True,
     container: bool = True,
-    task_help: str = "The task.  [default: AZ_BATCH_TASK_ID]",
+    job_default: str = "from AZ_BATCH_JOB_ID",
+    place_default: str = "from the environment",
+    task_option: Callable[..., Decorator] | None = None,
 ) -> Callable[[F], Callable[..., Any]]:
-    """Give a command the options `--job`, `--task`, `--container-url`, `--account-url` as one argument `where`."""
+    """Give a command the options `--job`, `--task`, `--container-url`, `--account-url` as one argument `where`.
+
+    `job_default` says which job is meant without `--job`, and `place_default` where outputs are without a URL.
+    `task_option` is given for commands to which `--task` is one of the options that choose among the outputs of a job;
+    it stands with those.
+    """
 
     def decorate(command: F) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -92,23 +105,42 @@ def where_options(
             )
             return command(*args, where=where, **options)
 
-        of_job = click.option("--job", metavar="ID", callback=not_empty, help="The job.  [default: AZ_BATCH_JOB_ID]")
-        of_task = click.option("--task", metavar="ID", callback=not_empty, help=task_help)
-        of_container = click.option(
+        of_job = stored_option(
+            "--job", metavar="ID", callback=not_empty, show_default=job_default, help="The job that is meant."
+        )
+        if task_option is None:
+            of_task = stored_option(
+                "--task",
+                metavar="ID",
+                callback=not_empty,
+                show_default="from AZ_BATCH_TASK_ID",
+                help="The task that is meant.",
+            )
+        else:
+            of_task = task_option(
+                "--task",
+                metavar="ID",
+                callback=not_empty,
+                show_default="all of the job",
+                help="Only outputs of this task.",
+            )
+        of_container = stored_option(
             "--container-url",
             metavar="URL",
             callback=_refuse_secret,
-            help="The job's container, without a SAS, or file:///folder.",
+            show_default=place_default,
+            help="The URL of the job's container, without a SAS; or file:///folder.",
         )
         decorators = [
             *([of_job] if job else []),
             *([of_task] if task else []),
             *([of_container] if container else []),
-            click.option(
+            stored_option(
                 "--account-url",
                 metavar="URL",
                 callback=_refuse_secret,
-                help="The storage account" + ("; the container follows from the job." if container else "."),
+                show_default=place_default,
+                help="The URL of the storage account, without a SAS; or file:///folder.",
             ),
         ]
         decorated: Callable[..., Any] = call
@@ -130,25 +162,26 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-def flush_interval_option(what: str, default: float) -> Callable[[F], F]:
+def flush_interval_option(what: str, default: float) -> Decorator:
     """Give a command the option `--flush-interval`, for the `what` that it saves as they grow."""
-    return click.option(
+    return saving_option(
         "--flush-interval",
         type=Seconds(min=0, min_open=True),
         default=default,
         show_default=True,
         metavar="SECONDS",
-        help=f"How often the {what} are saved.",
+        help=f"Time between two savings of the {what}; it grows as they age.",
     )
 
 
 def flush_timeout_option(command: F) -> F:
     """Give a command the option `--flush-timeout`, for those that go on saving when it is time to end."""
-    return click.option(
+    return saving_option(
         "--flush-timeout",
         type=Seconds(min=0),
         metavar="SECONDS",
-        help="How long saving may take in the end.  [default: as long as bytes move; 20 after a signal]",
+        show_default="as long as bytes move, 20 after a signal",
+        help="Time that saving may take in the end.",
     )(command)
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from batch_outputs.cli.help_page import Command
 from batch_outputs.runner.rules import RestoreRule, SaveRule
 
 _ORDER = "batch_outputs.order"
 
 
-class OrderedCommand(click.Command):
+class OrderedCommand(Command):
     """A command that knows the order of its options: click itself hands over the values of each option together."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

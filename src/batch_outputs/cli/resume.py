@@ -5,31 +5,34 @@ from __future__ import annotations
 import contextlib
 import os
 
-import click
-
 from batch_outputs.cli.codes import FAILURE
+from batch_outputs.cli.help_page import argument, command
 from batch_outputs.cli.options import Where, flush_timeout_option, run_async, where_options
 from batch_outputs.cli.talk import say, sentences
 from batch_outputs.errors import TargetError
 from batch_outputs.wording import counted, size_text
 
 
-@click.command("resume", short_help="Finish what a killed run left unsaved.")
-@click.argument("folder", metavar="[DIR]", default=".")
+@command("resume")
+@argument(
+    "folder",
+    metavar="[DIR]",
+    default=".",
+    help="The working directory of the run, its --spool DIR, or one of the folders in .batch-outputs there.",
+)
 @flush_timeout_option
-@where_options(task=False)
+@where_options(job=False, task=False)
 def resume_command(folder: str, flush_timeout: float | None, where: Where) -> int:
-    """Finish what runs that were killed, or had no more time, have left unsaved.
+    """Finish what a killed run has left unsaved, or one that had no more time.
 
     \b
     batch-outputs resume
     batch-outputs resume task-1/wd
 
-    DIR is the working directory of the run, its --spool DIR, or one of the folders in .batch-outputs there. The logs
-    are completed and marked, and files are saved as --save said. A program that still runs without its wrapper is left
-    alone.
+    The logs are completed and marked, and files are saved as --save said, for the job and task of the run. A program
+    that still runs, without the run that started it, is left alone.
 
-    The exit code is 0 when nothing is left, and 125 otherwise.
+    The exit code is 0 when nothing is left unsaved, and 125 otherwise.
     """
     from batch_outputs.runner.budget import Budget
     from batch_outputs.runner.leftovers import Leftover, finish, take

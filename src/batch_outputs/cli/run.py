@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from batch_outputs.cli.help_page import argument, options_under
 from batch_outputs.cli.options import (
     Seconds,
     Where,
@@ -23,6 +24,12 @@ from batch_outputs.cli.talk import say_without_waiting
 from batch_outputs.runner.defaults import FLUSH_INTERVAL, GRACE, STREAMS
 from batch_outputs.runner.rules import WHENS, CheckpointRule
 
+_file_option = options_under("Files to save when the program has ended")
+_checkpoint_option = options_under("Checkpoints")
+_output_option = options_under("The program's output")
+_end_option = options_under("The end of the program, and of the node")
+_outcome_option = options_under("The exit code, and the report")
+
 
 def _signal(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
     """The signal of a name such as `USR1` or `SIGUSR1`."""
@@ -35,83 +42,119 @@ def _signal(_: click.Context, __: click.Parameter, value: str | None) -> int | N
         raise click.BadParameter(f"there is no signal {value}; name one such as TERM or USR1.") from None
 
 
-@click.command(
-    "run",
-    cls=OrderedCommand,
-    short_help="Run a program, keep its output and its files.",
-    context_settings={"allow_interspersed_args": False},
+@click.command("run", cls=OrderedCommand, context_settings={"allow_interspersed_args": False})
+@argument(
+    "command",
+    metavar="-- COMMAND...",
+    nargs=-1,
+    required=True,
+    type=click.UNPROCESSED,
+    help="The program and its arguments, as they are.",
 )
-@click.argument("command", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option(
-    "--save", "saves", multiple=True, metavar="[KIND=]PATTERN", help="Save matching files when the program has ended."
+@_file_option(
+    "--save",
+    "saves",
+    multiple=True,
+    metavar="[KIND=]PATTERN",
+    help="Save the files that match; without a kind as TaskOutput.",
 )
-@click.option(
+@_file_option(
     "--as",
     "names",
     multiple=True,
     metavar="NAME",
-    help="The name, or for a pattern the folder of names, for the --save before it.",
+    show_default="the path",
+    help="For the --save before it: the name of the file or, for a pattern, the folder that names begin with.",
 )
-@click.option(
+@_file_option(
     "--when",
     "whens",
     multiple=True,
     type=click.Choice(WHENS),
-    help="After which end the --save before it is done.  [default: completion]",
+    show_default="completion",
+    help="For the --save before it: only after exit code 0, only after another one, or after both.",
 )
-@click.option("--require", "requires", count=True, help="If the --save before it matches no file, that is an error.")
-@click.option(
+@_file_option("--require", "requires", count=True, help="For the --save before it: it is a failure if no file matches.")
+@_checkpoint_option(
     "--checkpoint",
     "checkpoints",
     multiple=True,
     metavar="[KIND=]PATTERN",
-    help="Save matching files each time they have changed.",
+    help="Save the files that match each time they have changed; without a kind as TaskIntermediate.",
 )
-@click.option(
+@_checkpoint_option(
     "--restore",
     "restores",
     multiple=True,
     metavar="[KIND=]PATTERN",
-    help="Bring matching checkpoints back before the program starts.",
+    help="Bring back the checkpoints that match before the program starts.",
 )
-@click.option(
+@_checkpoint_option(
     "--newest",
     "newests",
     multiple=True,
     type=click.IntRange(min=1),
     metavar="N",
-    help="Only the N newest files of the --restore before it.",
+    show_default="all",
+    help="For the --restore before it: only the N newest of the files that match.",
 )
-@click.option("--report", metavar="FILE", callback=not_empty, help="Write what came of it to a file, as JSON.")
-@flush_interval_option("streams", FLUSH_INTERVAL)
-@flush_timeout_option
-@click.option(
+@_output_option(
+    "--stdout",
+    type=click.Choice(["log", "direct"]),
+    default="log",
+    show_default=True,
+    help="log: save it as it grows; direct: let it through, and save nothing.",
+)
+@_output_option(
+    "--stderr", type=click.Choice(["log", "direct"]), default="log", show_default=True, help="The same for stderr."
+)
+@_output_option(
+    "--per-node",
+    is_flag=True,
+    show_default="only in subtasks of a multi-instance task",
+    help="Save logs below the node's id, for a task that runs on several nodes.",
+)
+@_output_option(
+    "--spool",
+    metavar="DIR",
+    callback=not_empty,
+    show_default="the working directory",
+    help="Where output is kept on the disk until it is saved, in the folder .batch-outputs there.",
+)
+@_end_option(
     "--grace",
     type=Seconds(min=0),
     default=GRACE,
     show_default=True,
     metavar="SECONDS",
-    help="Time for the program to end by itself when it is asked to.",
+    help="Time that the program has to end by itself after SIGTERM or SIGINT, before it is killed.",
 )
-@click.option("--best-effort", is_flag=True, help="Return 0 for a program that did, even if something was not saved.")
-@click.option("--per-node", is_flag=True, help="Save logs below the node's id, if the task runs on several nodes.")
-@click.option(
-    "--stdout", type=click.Choice(["log", "direct"]), default="log", show_default=True, help="direct: not saved."
-)
-@click.option(
-    "--stderr", type=click.Choice(["log", "direct"]), default="log", show_default=True, help="direct: not saved."
-)
-@click.option("--spool", metavar="DIR", callback=not_empty, help="Where output waits.  [default: working directory]")
-@click.option(
+@_end_option(
     "--watch-preemption/--no-watch-preemption",
     default=None,
-    help="Listen for the end of the node.  [default: on spot nodes]",
+    show_default="on spot nodes",
+    help="Whether to listen for the announcement of the node's end, and save at once when it comes.",
 )
-@click.option(
+@_end_option(
     "--preempt-signal",
     metavar="NAME",
     callback=_signal,
-    help="Send this to the program when the node is to end.",
+    show_default="none",
+    help="The signal, such as USR1, that the program is sent when the node's end is announced.",
+)
+@flush_interval_option("logs", FLUSH_INTERVAL)
+@flush_timeout_option
+@_outcome_option(
+    "--best-effort",
+    is_flag=True,
+    help="Start the program even if checkpoints cannot be restored, and return its 0 even if something is not saved.",
+)
+@_outcome_option(
+    "--report",
+    metavar="FILE",
+    callback=not_empty,
+    show_default="none",
+    help="Write what came of it to a file, as JSON.",
 )
 @where_options()
 @click.pass_context
@@ -134,13 +177,13 @@ def run_command(
     batch-outputs run --save core --as crash/core --when failure -- python train.py
     batch-outputs run --restore '*.ckpt' --checkpoint '*.ckpt' -- python train.py
 
-    Its stdout and stderr come through as they are, and are saved as they grow: $TaskLog/stdout.txt and
-    $TaskLog/stderr.txt. Patterns follow the rules of Batch's upload rules; without a kind, files are TaskOutput, and
-    checkpoints TaskIntermediate.
+    Its stdout and stderr come through as they are, and are saved as they grow, as $TaskLog/stdout.txt and
+    $TaskLog/stderr.txt. Patterns follow the rules of Batch's upload rules: *, **, ?, [abc], [!abc]. Put them in
+    quotes, so that the shell leaves them alone.
 
-    The exit code is the program's own; 128+n if signal n ended it; 126 if it is not executable; 127 if it was not
-    found; 125 if the options are wrong or storage is not configured, and if the program ended with 0 but something
-    could not be saved.
+    The exit code is the program's own; 128+n if signal n ended it; 126 if it cannot be executed; 127 if it was not
+    found; 125 if it was not started, because options are wrong, storage is not configured or checkpoints cannot be
+    restored, and if it ended with 0 but something could not be saved.
     """
     from batch_outputs.cli.wrapping import Wrapping
     from batch_outputs.runner.plan import RunPlan

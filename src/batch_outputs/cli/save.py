@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from batch_outputs.cli.help_page import argument, command, option
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
 from batch_outputs.cli.talk import say, say_where, show, talk_to_terminal
 from batch_outputs.errors import SourceError, TargetError
@@ -22,16 +23,19 @@ if TYPE_CHECKING:
 _PIECE = 1024 * 1024
 
 
-@click.command("save")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option(
+@command("save")
+@argument("paths", metavar="PATH...", nargs=-1, required=True, help="Files, folders and patterns; - is standard input.")
+@option(
     "--kind",
     default="TaskOutput",
     show_default=True,
+    metavar="KIND",
     help="TaskOutput, TaskPreview, TaskLog, TaskIntermediate, or your own; JobOutput and JobPreview are of the job.",
 )
-@click.option("--as", "name", metavar="NAME", callback=not_empty, help="The name to save one file under.")
-@click.option("--replace-log", is_flag=True, help="Replace a tracked log of that name.")
+@option(
+    "--as", "name", metavar="NAME", callback=not_empty, show_default="its path", help="The name to save one file under."
+)
+@option("--replace-log", is_flag=True, help="Replace a log that has been saved under this name as it grew.")
 @where_options()
 def save_command(paths: tuple[str, ...], kind: str, name: str | None, replace_log: bool, where: Where) -> None:
     """Save files, folders and patterns.
@@ -43,7 +47,7 @@ def save_command(paths: tuple[str, ...], kind: str, name: str | None, replace_lo
     generate | batch-outputs save --as report.txt -
 
     Patterns follow the rules of Batch's upload rules: *, **, ?, [abc], [!abc]. Each file keeps its path as its name,
-    and the names of what was saved are printed. A file that is written to meanwhile is read again, and refused if that
+    and the names of what is saved are printed. A file that is written to meanwhile is read again, and refused if that
     does not end.
     """
     if "-" in paths and (len(paths) > 1 or name is None):

@@ -14,7 +14,7 @@ from batch_outputs.cli.talk import show
 from batch_outputs.wording import age_text, printable, time_text
 
 _GAP = "  "
-COLOURS = {"complete": "green", "growing": "cyan", "partial": "yellow", "continued": None}
+COLOURS: dict[str, str | None] = {"complete": "green", "growing": "cyan", "partial": "yellow", "continued": None}
 """Of the states of an output."""
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from batch_outputs.cli.cat import task_to_read
+from batch_outputs.cli.cat import name_argument, task_to_read
+from batch_outputs.cli.help_page import command, option
 from batch_outputs.cli.options import Seconds, Where, run_async, where_options
 from batch_outputs.cli.outlet import Outlet, while_somebody_reads
 from batch_outputs.cli.talk import say
@@ -43,10 +44,10 @@ def _lines(_: click.Context, __: click.Parameter, value: str) -> Lines:
     return Lines(int(digits), from_start=value != digits)
 
 
-@click.command("tail")
-@click.argument("name", metavar="NAME")
-@click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until the log is complete.")
-@click.option(
+@command("tail")
+@name_argument
+@option("-f", "--follow", is_flag=True, help="Go on with what still comes, until the log is complete.")
+@option(
     "-n",
     "--lines",
     callback=_lines,
@@ -55,26 +56,26 @@ def _lines(_: click.Context, __: click.Parameter, value: str) -> Lines:
     metavar="[+]N",
     help="The last N lines; with +N all from line N on.",
 )
-@click.option(
+@option(
     "--interval",
     type=Seconds(min=0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often -f looks for more.",
+    help="Time after which -f looks for more.",
 )
 @where_options()
 def tail_command(name: str, follow: bool, lines: Lines, interval: float, where: Where) -> None:
-    """Write the end of an output to standard output.
+    """Write the end of an output, and follow a log.
 
     \b
     batch-outputs tail --job render-2026 --task t1 stdout.txt
     batch-outputs tail -f --job render-2026 --task t1 stdout.txt
     batch-outputs tail -n +2 --job render-2026 --task t1 TaskOutput/frames/0001.png
 
-    NAME is as for cat, and so is what a terminal is shown. With -f a log is followed as it grows, across its parts and
-    through outages, and also anew when another attempt of the task begins it anew; a NAME that is not there yet is
-    waited for, if a task is named. It ends, with 0, when the log is complete.
+    NAME is looked for as by cat, and shown at a terminal as by cat. With -f a log is followed as it grows, across its
+    parts and through outages, and from its beginning when another attempt of the task begins it anew; a NAME that is
+    not there yet is waited for, if a task is known. It ends with exit code 0 when the log is complete.
     """
     with Outlet() as outlet:
         work = _follow(name, where, outlet, lines, interval) if follow else _tail(name, where, outlet, lines)

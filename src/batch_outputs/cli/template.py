@@ -6,12 +6,14 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from batch_outputs.cli.filters import sas_expiry
+from batch_outputs.cli.containers import expiry_option
+from batch_outputs.cli.help_page import Decorator, Group, argument, option
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
 from batch_outputs.cli.talk import say, writing_output
 from batch_outputs.wording import counted, time_text
@@ -19,15 +21,20 @@ from batch_outputs.wording import counted, time_text
 if TYPE_CHECKING:
     from batch_outputs.client.templates import Expansion, StoredContainers
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _IN_MEMORY = 16 * 1024 * 1024
 
 
-@click.group("template")
+@click.group("template", cls=Group)
 def template_command() -> None:
-    """Work with templates of jobs.
+    """Make tasks from a job template.
 
     \b
     batch-outputs template expand render.json --parameter frames=100
+
+    Templates are those of the Azure CLI's Batch extension: a job with parameters and, where it has one, a task factory.
+    batch-outputs try runs such a template on this machine.
     """
 
 
@@ -44,35 +51,44 @@ def named_values(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     return pairs
 
 
+def parameter_options(option: Callable[..., Decorator]) -> Decorator:
+    """Give a command the options `--parameters` and `--parameter`, as `parameters` and `values`."""
+
+    def decorate(command: F) -> F:
+        of_file = option(
+            "--parameters",
+            metavar="FILE",
+            callback=not_empty,
+            show_default="none",
+            help='The template\'s parameters, as JSON: {"frames": {"value": 9}} or {"frames": 9}.',
+        )
+        of_one = option(
+            "--parameter",
+            "values",
+            metavar="NAME=VALUE",
+            multiple=True,
+            callback=named_values,
+            help="The value of one parameter; it weighs more than that of --parameters.",
+        )
+        return of_file(of_one(command))
+
+    return decorate
+
+
 @template_command.command("expand", short_help="Print the tasks of a template as JSON.")
-@click.argument("file", callback=not_empty)
-@click.option("--parameters", metavar="FILE", callback=not_empty, help='Values: {"x": {"value": 1}} or {"x": 1}.')
-@click.option(
-    "--parameter",
-    "pairs",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=named_values,
-    help="A value, above one of --parameters. May be repeated.",
+@argument("file", metavar="FILE", callback=not_empty, help="The template, as JSON.")
+@parameter_options(option)
+@option("--json", "as_json", is_flag=True, help="One task a line, not one array.")
+@option(
+    "--sas/--no-sas", default=True, show_default="--sas", help="Whether URLs of containers get a SAS, for the service."
 )
-@click.option("--json", "as_json", is_flag=True, help="One task a line, not one array.")
-@click.option(
-    "--sas/--no-sas", default=True, show_default=True, help="Whether URLs of containers are signed, for the service."
-)
-@click.option(
-    "--expiry",
-    metavar="TIME",
-    default="7d",
-    show_default=True,
-    callback=sas_expiry,
-    help="For how long a SAS is good (30m, 12h, 7d, 2w), or until which date or time (UTC).",
-)
-@click.option("--create-groups", is_flag=True, help="Make the containers of the groups that output files go to.")
+@expiry_option
+@option("--create-groups", is_flag=True, help="Make the containers of the file groups that output files go to.")
 @where_options(job=False, task=False, container=False)
 def expand_command(
     file: str,
     parameters: str | None,
-    pairs: dict[str, str],
+    values: dict[str, str],
     as_json: bool,
     sas: bool,
     expiry: datetime,
@@ -88,12 +104,12 @@ def expand_command(
 
     Parameters, variables and expressions are resolved, and the task factory's tasks made, at most a million. For output
     files that go to a file group (autoStorage), and tasks per file, the configured account is used: the URLs printed
-    then have a SAS and are secrets, unless --no-sas is given. With a mistake in the template nothing is printed.
+    then have a SAS and are secrets, unless --no-sas is given. If the template has a mistake, nothing is printed.
     """
     from batch_outputs.client.templates import Template, read_parameters
 
     template = Template.read(file)
-    expansion = template.expand(read_parameters(parameters, pairs, template=template))
+    expansion = template.expand(read_parameters(parameters, values, template=template))
     containers = None
     if expansion.needs_containers:
         from batch_outputs.client.templates import StoredContainers

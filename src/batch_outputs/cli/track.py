@@ -13,7 +13,15 @@ from urllib.parse import unquote
 import click
 
 from batch_outputs.cli.codes import FAILURE
-from batch_outputs.cli.options import Where, flush_interval_option, flush_timeout_option, not_empty, where_options
+from batch_outputs.cli.help_page import argument, command, options_under
+from batch_outputs.cli.options import (
+    Where,
+    flush_interval_option,
+    flush_timeout_option,
+    not_empty,
+    saving_option,
+    where_options,
+)
 from batch_outputs.cli.talk import say, say_where, say_without_waiting, sentences
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import InvalidNameError
@@ -34,14 +42,35 @@ _LOOK = 0.2
 """Seconds between two looks at what may end the tracking."""
 
 
-@click.command("track", short_help="Save files as they grow.")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
-@click.option("--until-exit", "pid", type=click.IntRange(min=1), metavar="PID", help="End when this process has ended.")
-@click.option(
-    "--kind", default="TaskLog", show_default=True, help="TaskLog, or another kind of a task, of the job, or your own."
+_name_option = options_under("What is saved")
+
+
+@command("track")
+@argument("paths", metavar="PATH...", nargs=-1, required=True, help="Files that grow; they need not exist yet.")
+@_name_option(
+    "--kind",
+    default="TaskLog",
+    show_default=True,
+    metavar="KIND",
+    help="TaskLog, or another kind of a task, of the job, or your own.",
 )
-@click.option("--as", "name", metavar="NAME", callback=not_empty, help="The name to save one file under.")
-@click.option("--per-node", is_flag=True, help="Save below the node's id, if the task runs on several nodes.")
+@_name_option(
+    "--as", "name", metavar="NAME", callback=not_empty, show_default="its path", help="The name to save one file under."
+)
+@_name_option(
+    "--per-node",
+    is_flag=True,
+    show_default="only in subtasks of a multi-instance task",
+    help="Save below the node's id, for a task that runs on several nodes.",
+)
+@saving_option(
+    "--until-exit",
+    "pid",
+    type=click.IntRange(min=1),
+    metavar="PID",
+    show_default="a signal ends it",
+    help="End when the process with this number has ended.",
+)
 @flush_interval_option("files", FLUSH_INTERVAL)
 @flush_timeout_option
 @where_options()
@@ -61,10 +90,10 @@ def track_command(
     render & batch-outputs track --until-exit $! render.log
     render & batch-outputs track --until-exit $! --flush-interval 5 --as log.txt out/render.log
 
-    The files need not exist yet. In the end the rest is saved and the logs are marked complete. Killed and started
-    again, it goes on behind what is stored. A file that is truncated or replaced goes on in a part of its own.
+    In the end the rest is saved and the logs are marked complete. Killed and started again, it goes on behind what is
+    stored. A file that is truncated or replaced goes on in a part of its own.
 
-    The exit code is 0 when all is stored, after a signal too, and 125 otherwise.
+    The exit code is 0 when all is saved, after a signal too, and 125 otherwise.
     """
     import asyncio  # not for --help
 

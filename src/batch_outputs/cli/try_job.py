@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from batch_outputs.cli.codes import INTERRUPTED
-from batch_outputs.cli.options import Where, not_empty, run_async, where_options
+from batch_outputs.cli.help_page import argument, command, options_under
+from batch_outputs.cli.options import Where, not_empty, run_async, stored_option, where_options
 from batch_outputs.cli.table import Cell, Column, Table, width_of
 from batch_outputs.cli.talk import all_is_said, say, say_without_waiting, show
-from batch_outputs.cli.template import named_values
+from batch_outputs.cli.template import parameter_options
 from batch_outputs.wording import counted
 
 if TYPE_CHECKING:
@@ -36,38 +37,49 @@ _TIME_TO_END = 15.0
 _COLOURS = {"succeeded": "green", "failed": "red", "stopped": "yellow", "blocked": "yellow", "not run": "yellow"}
 
 
-@click.command("try")
-@click.argument("job_file", metavar="JOB.json", callback=not_empty)
-@click.option("--parameters", metavar="FILE", callback=not_empty, help="The parameters of a job template.")
-@click.option(
-    "--parameter",
-    "values",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=named_values,
-    help="A parameter's value, above one of --parameters. May be repeated.",
-)
-@click.option("--nodes", type=click.IntRange(1, 100), default=1, show_default=True, metavar="N", help="How many nodes.")
-@click.option(
-    "--slots", type=click.IntRange(1, 256), default=1, show_default=True, metavar="N", help="Task slots of each node."
-)
-@click.option(
-    "--dir",
-    "folder",
-    metavar="DIR",
+_job_option = options_under("The job")
+_node_option = options_under("The nodes")
+_showing_option = options_under("How results are shown")
+
+
+@command("try")
+@argument(
+    "job_file",
+    metavar="JOB.json",
     callback=not_empty,
-    help="Where the tasks' directories are made and kept.  [default: ./batch-try/JOB]",
+    help='A job as the Batch REST API takes it, with its tasks in a list "tasks"; or a job template.',
 )
-@click.option(
+@_job_option(
     "--task",
     "tasks",
     multiple=True,
     metavar="ID",
-    help="Only this task, whatever it depends on (may be given several times).",
+    show_default="all tasks",
+    help="Only this task, whatever it depends on.",
 )
-@click.option("--own-storage", is_flag=True, help="Store where the variables of this shell say, not in a folder.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a task.")
-@where_options(job=False, task=False)
+@parameter_options(_job_option)
+@_node_option(
+    "--nodes", type=click.IntRange(1, 100), default=1, show_default=True, metavar="N", help="How many nodes there are."
+)
+@_node_option(
+    "--slots",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many task slots each node has.",
+)
+@_node_option(
+    "--dir",
+    "folder",
+    metavar="DIR",
+    callback=not_empty,
+    show_default="./batch-try/JOB",
+    help="The folder in which the tasks' directories are made and kept.",
+)
+@_showing_option("--json", "as_json", is_flag=True, help="One JSON object a task.")
+@stored_option("--own-storage", is_flag=True, help="Store where the variables of this shell say, not in a folder.")
+@where_options(job=False, task=False, place_default="the folder ./batch-outputs")
 def try_command(
     job_file: str,
     parameters: str | None,
@@ -87,13 +99,14 @@ def try_command(
     batch-outputs try --nodes 2 --slots 4 job.json
     batch-outputs try --task merge job.json
 
-    JOB.json is a job as the Batch REST API takes it, with its tasks in a list "tasks", or a job template. All of it is
-    checked before anything runs. Tasks get the AZ_BATCH_… variables, those of the job and a few such as PATH; they
-    store to the folder ./batch-outputs unless the job or an option says otherwise.
+    All of the job is checked before anything runs. Tasks get the AZ_BATCH_… variables, those of the job and a few such
+    as PATH; they store to the folder ./batch-outputs unless the job or an option says otherwise.
 
-    Ends with 0 if every task has succeeded, with 1 if the job has run and one has not, and with 125 if it could not be
-    tried. An object of --json has task, state (succeeded, failed, stopped, blocked or not run), exit_code, retries,
-    seconds, node, directory, why and uploaded.
+    An object of --json has task, state (succeeded, failed, stopped, blocked or not run), exit_code, retries, seconds,
+    node, directory, why and uploaded.
+
+    The exit code is 0 if every task has succeeded, 1 if the job has run and one has not, and 125 if it could not be
+    tried.
     """
     job, target = _read(job_file, parameters, values, slots, _target(where, own_storage=own_storage))
     place = folder or os.path.join("batch-try", job.job_id.replace(":", "-"))
