@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -635,6 +636,39 @@ class TestPartFile:
             part.put_in_place(None)
         assert not (tmp_path / "a").exists()
         part.close(keep=False)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+    def test_a_fork_while_one_is_made(self, tmp_path: Path) -> None:
+        """A child that is forked while another thread makes a file in a folder can make files there itself."""
+        done = subprocess.run([sys.executable, "-c", FORKING, str(tmp_path)], check=False)
+        assert done.returncode == 0
+
+
+FORKING = """
+import os, signal, sys, threading
+from batch_outputs.part_file import PartFile
+
+opening, go_on = threading.Event(), threading.Event()
+
+def hold(event, arguments):
+    if event == "open" and threading.current_thread() is maker:
+        opening.set()
+        go_on.wait()
+
+maker = threading.Thread(target=lambda: PartFile(os.path.join(sys.argv[1], "a"), None).close(keep=False))
+sys.addaudithook(hold)
+maker.start()
+opening.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)  # seconds
+    PartFile(os.path.join(sys.argv[1], "b"), None).close(keep=False)
+    os._exit(0)
+ended = os.waitpid(child, 0)[1]
+go_on.set()
+maker.join()
+sys.exit(os.waitstatus_to_exitcode(ended))
+"""
 
 
 async def test_a_full_disk_is_said(either: TaskOutputStorage, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from batch_outputs.errors import ConfigurationError, ContainerNotFoundError
 from batch_outputs.job_container import JOB_ID_KEY, JobContainer
 from batch_outputs.location import StoreLocation
 from batch_outputs.names import job_container_name
-from batch_outputs.settings import Target, account_from_connection_string, account_target, find_target
+from batch_outputs.settings import Target, account_target, connection_string_target, find_target
 from batch_outputs.storage import JobOutputStorage
 from batch_outputs.stores import open_account
 from batch_outputs.stores.base import StoreAccount
@@ -81,7 +81,7 @@ class OutputAccount:
         Raises:
             ConfigurationError: the connection string is malformed.
         """
-        return cls(Target(account_from_connection_string(conn_str)))
+        return cls(connection_string_target(conn_str))
 
     async def __aenter__(self) -> Self:
         return self

@@ -21,7 +21,7 @@ import anyio
 
 from batch_outputs.threads import Stop
 
-logger = logging.getLogger("batch_outputs.storage")
+logger: logging.Logger = logging.getLogger("batch_outputs.storage")
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from batch_outputs.errors import ConfigurationError
+
 _SIGNS_OF_A_NODE = (
     "AZ_BATCH_NODE_ID",
     "AZ_BATCH_POOL_ID",
@@ -99,6 +101,25 @@ class TaskEnvironment:
                 if name.startswith(_PACKAGE) and value
             },
         )
+
+
+def log_folder(environment: TaskEnvironment, per_node: bool | None) -> str:
+    """The folder for a task's logs below their kind: that of its node, `<node id>/`, or none.
+
+    Tasks that run on several nodes under one id need it. With `per_node` None it is only that of subtasks of a
+    multi-instance task.
+
+    Raises:
+        ConfigurationError: it is that of the node, whose id is not known.
+    """
+    if not (environment.is_current_node_master is False if per_node is None else per_node):
+        return ""
+    if environment.node_id is None:
+        raise ConfigurationError(
+            "Logs per node are wanted and AZ_BATCH_NODE_ID is not set; set it, or leave out per_node (--per-node).",
+            variable="AZ_BATCH_NODE_ID",
+        )
+    return f"{environment.node_id}/"
 
 
 def _truth(text: str | None) -> bool | None:

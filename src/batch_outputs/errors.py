@@ -57,7 +57,7 @@ class SourceError(BatchOutputsError):
 
     def __init__(self, message: str, *, path: str | os.PathLike[str]) -> None:
         super().__init__(message)
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
 
 
 class SourceNotFoundError(SourceError):
@@ -73,7 +73,7 @@ class TargetError(BatchOutputsError):
 
     def __init__(self, message: str, *, path: str | os.PathLike[str]) -> None:
         super().__init__(message)
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
 
 
 class TemplateError(BatchOutputsError):

@@ -19,9 +19,9 @@ from anyio import to_thread
 
 from batch_outputs.checksums import Checked, Checksums, DamagedError
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreError, StoreUnavailableError, TargetError
-from batch_outputs.location import DirectoryAccount
 from batch_outputs.part_file import PartFile, discard_part
 from batch_outputs.stored import Stored, check_is_still, look_up, read, with_parts
+from batch_outputs.stores import local_file
 from batch_outputs.stores.base import BlockingCalls, Store
 from batch_outputs.threads import Stop, finished
 from batch_outputs.transfer import while_it_changes
@@ -333,14 +333,8 @@ class _Fetch:
 
     def _check_not_stored_there(self) -> None:
         """The file of a folder's own blob would lose what it is known by, such as its metadata."""
-        account = self._store.location.account
-        if not isinstance(account, DirectoryAccount):
-            return
-        from batch_outputs.stores.directory.tree import Tree  # for folders only
-
-        tree = Tree(account.place(self._store.location.container))
         for part in self._stored.parts:
-            own = tree.find(part.name)
+            own = local_file(self._store.location, part.name)
             with contextlib.suppress(OSError):
                 if own is not None and os.path.samestat(os.lstat(own), os.lstat(self._path)):
                     raise TargetError(

@@ -11,7 +11,10 @@ import os
 import secrets
 import stat
 import sys
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 FileIdentity = NewType("FileIdentity", tuple[int, int])
 """Which file it is, whatever it is called: device and file number. Numbers are used again after a deletion."""
@@ -20,6 +23,19 @@ FileIdentity = NewType("FileIdentity", tuple[int, int])
 def identity(status: os.stat_result) -> FileIdentity:
     """Which file a `stat` was taken of."""
     return FileIdentity((status.st_dev, status.st_ino))
+
+
+def write_all(descriptor: int, data: Buffer) -> int:
+    """Write all of `data` where the descriptor stands; how many bytes that is.
+
+    Raises:
+        OSError: as `os.write`; some of the data may have been written.
+    """
+    rest = memoryview(data).cast("B")
+    size = len(rest)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    return size
 
 
 def write_whole(path: str, content: bytes, *, mode: int = 0o666) -> None:

@@ -24,8 +24,8 @@ from batch_outputs.log_chain import LogChain
 from batch_outputs.marks import LogMarks
 from batch_outputs.stores.base import Store
 
-logger = logging.getLogger("batch_outputs.tracking")
-changes = logging.getLogger("batch_outputs.tracking.changes")
+logger: logging.Logger = logging.getLogger("batch_outputs.tracking")
+changes: logging.Logger = logging.getLogger("batch_outputs.tracking.changes")
 
 FLUSH_TIMEOUT = 600.0
 """Seconds without progress after which the end of a tracked save gives up."""
@@ -82,7 +82,7 @@ class FollowedLog:
         own_only: bool = False,
         opened: int | None = None,
     ) -> None:
-        self.chain = LogChain(
+        self.chain: LogChain = LogChain(
             store,
             blob_name,
             GrowingFile(path, opened),

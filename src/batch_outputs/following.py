@@ -21,7 +21,7 @@ from batch_outputs.marks import LogMarks
 from batch_outputs.stored import Stored
 from batch_outputs.stores.base import BlobProperties, Store
 
-logger = logging.getLogger("batch_outputs.following")
+logger: logging.Logger = logging.getLogger("batch_outputs.following")
 
 T = TypeVar("T")
 

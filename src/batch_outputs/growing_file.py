@@ -27,7 +27,7 @@ class GrowingFile:
 
     def __init__(self, path: str, opened: int | None = None) -> None:
         """`opened`: a descriptor of the file that somebody else holds, if it is open already."""
-        self.path = os.path.abspath(path)  # the process may change its directory meanwhile
+        self.path: str = os.path.abspath(path)  # the process may change its directory meanwhile
         self._descriptor = None if opened is None else os.dup(opened)
 
     def look(self) -> Look:

@@ -13,7 +13,7 @@ from batch_outputs.settings import EMBEDDED_JOB, Target
 from batch_outputs.stores import open_account, open_store
 from batch_outputs.stores.base import Store
 
-logger = logging.getLogger("batch_outputs.storage")
+logger: logging.Logger = logging.getLogger("batch_outputs.storage")
 
 JOB_ID_KEY = "batch_outputs_job_id"
 """Metadata of a container that says whose job it is: a hashed name cannot be turned back."""

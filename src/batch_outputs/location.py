@@ -6,10 +6,18 @@ client belongs to the event loop that it was first used on. No secret shows in a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import parse_qs, quote
+
+_CONTAINER_NAME = re.compile(r"\$root|\$web|\$logs|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
+
+
+def is_container_name(text: str) -> bool:
+    """Whether Azure Blob Storage can have a container of this name."""
+    return _CONTAINER_NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from batch_outputs.names import beside
 from batch_outputs.stored import with_parts
 from batch_outputs.stores.base import BlobProperties, Store
 
-logger = logging.getLogger("batch_outputs.tracking")
+logger: logging.Logger = logging.getLogger("batch_outputs.tracking")
 
 _OPENING_ROUNDS = 5
 _REMEMBERED = 4096
@@ -70,7 +70,7 @@ class LogChain:
         noticed: Callable[[SourceError], None],
         own_only: bool = False,
     ) -> None:
-        self.blob_name = blob_name
+        self.blob_name: str = blob_name
         self.file = file
         self._store = store
         self._marks = replace(marks, log=secrets.token_hex(8))

@@ -24,7 +24,7 @@ from batch_outputs.errors import (
 from batch_outputs.marks import LogMarks
 from batch_outputs.stores.base import BlobProperties, Store
 
-logger = logging.getLogger("batch_outputs.tracking")
+logger: logging.Logger = logging.getLogger("batch_outputs.tracking")
 
 MAX_APPEND = 4 * 1024 * 1024
 """Bytes of one append; larger ones cost no less per byte."""
@@ -56,10 +56,10 @@ class LogPart:
         confirmed: Callable[[bytes], None],
     ) -> None:
         self.blob_name = blob_name
-        self.marks = marks
+        self.marks: LogMarks = marks
         self.properties: BlobProperties | None = None
         """The blob as last heard of; None until it is created or taken over."""
-        self.blocks = 0
+        self.blocks: int = 0
         """How many appends the blob has, as far as known."""
         self._store = store
         self._content_type = content_type

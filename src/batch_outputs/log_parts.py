@@ -1,17 +1,13 @@
-"""The later parts of logs: by which names and marks they are known, and whether a stored output is one."""
+"""The later parts of logs: by which names and marks they are known."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from batch_outputs.errors import BlobNotFoundError
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import beside
 from batch_outputs.stores.base import BlobProperties
-
-if TYPE_CHECKING:
-    from batch_outputs.outputs import OutputFileReference
 
 
 def part_name(first: str, number: int) -> str:
@@ -46,22 +42,3 @@ def first_of(part: BlobProperties) -> str | None:
         if part_name(first, marks.part) == part.name:
             return first
     return None
-
-
-async def goes_on_with_log(output: OutputFileReference) -> bool:
-    """Whether an output that has been looked at is a later part of a log whose first part is there.
-
-    Reading the first part gives this one, too.
-    """
-    from batch_outputs.outputs import inside  # which needs this module
-
-    store, stored = inside(output)
-    name = first_of(stored.first)
-    if name is None:
-        return False
-    try:
-        first = await store.properties(name)
-    except BlobNotFoundError:
-        return False
-    marks = LogMarks.from_metadata(first.metadata)
-    return first.blob_type == "append" and marks.part == 1 and marks.log == stored.writer

@@ -22,7 +22,7 @@ from batch_outputs.stores import open_store
 from batch_outputs.stores.base import Store
 from batch_outputs.termination import termination
 
-logger = logging.getLogger("batch_outputs.tracking")
+logger: logging.Logger = logging.getLogger("batch_outputs.tracking")
 
 TICK = 0.25
 """Seconds between two looks at the lengths of all tracked files."""

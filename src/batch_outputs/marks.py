@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Literal, Self, TypeAlias, cast, get_args
 
 Reason: TypeAlias = Literal["truncated", "replaced", "rewritten", "limit"]
@@ -13,6 +13,7 @@ Reason: TypeAlias = Literal["truncated", "replaced", "rewritten", "limit"]
 changed. `limit`: the blob had as many blocks as the service allows.
 """
 _REASONS = frozenset(get_args(Reason))
+_NUMBERS = frozenset({"part", "base", "length", "parts", "exit_code"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +48,25 @@ class LogMarks:
         if not metadata:
             return cls()
         found = {name.lower(): value for name, value in metadata.items()}
-
-        def number(name: str) -> int | None:
-            text = found.get(name, "")
-            return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-
+        numbers = {
+            name: int(text)
+            for name in _NUMBERS.intersection(found)
+            if (text := found[name]).isascii() and text.isdigit() and len(text) < 20
+        }
         reason = found.get("reason")
         return cls(
             attempt=found.get("attempt"),
             log=found.get("log"),
             node=found.get("node"),
-            part=number("part") or 1,
-            base=number("base") or 0,
+            part=numbers.get("part") or 1,
+            base=numbers.get("base") or 0,
             reason=cast("Reason", reason) if reason in _REASONS else None,
             started=found.get("started"),
             complete=found.get("complete") == "true",
-            length=number("length"),
+            length=numbers.get("length"),
             sha256=found.get("sha256"),
-            parts=number("parts") or 1,
-            exit_code=number("exit_code"),
+            parts=numbers.get("parts") or 1,
+            exit_code=numbers.get("exit_code"),
             notice=found.get("notice"),
         )
 
@@ -92,10 +93,6 @@ class LogMarks:
         """The marks in the place of those in `metadata`; what else stands there is somebody's and stays."""
         own = {field.name for field in fields(self)}
         return {name: value for name, value in metadata.items() if name.lower() not in own} | self.metadata()
-
-    def unfinished(self) -> Self:
-        """The same marks on a part that is written to again."""
-        return replace(self, complete=False, length=None, sha256=None, parts=1, exit_code=None)
 
     def vouch_for(self, size: int) -> bool:
         """Whether a blob of this size is finished and whole."""

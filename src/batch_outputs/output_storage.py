@@ -5,23 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from anyio import to_thread
 
-from batch_outputs.content_types import guess_content_type
-from batch_outputs.environment import TaskEnvironment
-from batch_outputs.errors import (
-    BatchOutputsError,
-    BlobNotFoundError,
-    ConfigurationError,
-    InvalidNameError,
-    WrongBlobTypeError,
-)
+from batch_outputs.environment import TaskEnvironment, log_folder
+from batch_outputs.errors import InvalidNameError
 from batch_outputs.job_container import JobContainer
 from batch_outputs.kinds import OutputKind
 from batch_outputs.names import (
@@ -33,16 +27,16 @@ from batch_outputs.names import (
     parse_blob_name,
 )
 from batch_outputs.outputs import OutputFileReference
+from batch_outputs.saving import Saving
 from batch_outputs.snapshot import check_source
 from batch_outputs.sources import Folders, Source, find_sources
 from batch_outputs.stores.base import BlobPrefix, BlobProperties
-from batch_outputs.threads import Stop
-from batch_outputs.transfer import WORTH_A_CREW, Quickly, for_each, for_each_quickly, put_file, put_quickly
+from batch_outputs.transfer import for_each
 
 if TYPE_CHECKING:
     from batch_outputs.tracking import TrackedSave, TrackingError
 
-logger = logging.getLogger("batch_outputs.storage")
+logger: logging.Logger = logging.getLogger("batch_outputs.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +131,9 @@ class OutputStorage:
         path = os.fspath(source)
         output = self._output(kind, name if name is not None else self._name(path))
         await to_thread.run_sync(check_source, path)
-        return await self._save(output, path, content_type, metadata, replace_log=replace_log)
+        return await self._saving.file(
+            output, path, content_type=content_type, metadata=metadata, replace_log=replace_log
+        )
 
     async def save_text(
         self,
@@ -175,17 +171,9 @@ class OutputStorage:
             InvalidNameError, WrongBlobTypeError, StoreError: as `save`.
         """
         output = self._output(kind, name)
-        type_ = content_type or guess_content_type(output.name)
-
-        async def put() -> BlobProperties:
-            written = await self._container.store.put(
-                output.blob_name, bytes(data), content_type=type_, metadata=metadata
-            )
-            return BlobProperties(
-                output.blob_name, len(data), written.etag, written.last_modified, type_, dict(metadata or {})
-            )
-
-        return await self._put(output, put, replace_log=replace_log)
+        return await self._saving.data(
+            output, bytes(data), content_type=content_type, metadata=metadata, replace_log=replace_log
+        )
 
     async def save_all(
         self,
@@ -231,11 +219,15 @@ class OutputStorage:
                 except Exception:
                     logger.exception("The on_progress of save_all raised; %s is saved.", reference.blob_name)
 
-        async def save_one(source: Source) -> None:
-            output = self._output(kind, source.name)
-            note(source, await self._save(output, source.path, None, None, replace_log=False))
+        def named(source: Source) -> OutputName:
+            return self._output(kind, source.name)
 
-        left = await self._save_quickly(kind, sources, note)
+        saving = self._saving
+
+        async def save_one(source: Source) -> None:
+            note(source, await saving.file(named(source), source.path))
+
+        left = await saving.quickly(sources, named, note)
         results = await for_each(left, save_one)
         failed: list[Exception] = [*refused, *(result for result in results if result is not None)]
         if failed:
@@ -284,14 +276,14 @@ class OutputStorage:
             InvalidNameError: kind or name cannot be used. Nothing was requested.
             LogNotSavedError: on leaving the block, when bytes could not be stored.
             StoreError: on entering the block, when the store refuses.
+            ConfigurationError: it is to be stored below the node's id, and that is not known.
+            ValueError: `flush_interval` is not above 0.
         """
         if not flush_interval > 0:
             raise ValueError(f"flush_interval is {flush_interval}; it is a number of seconds above 0")
         path = os.fspath(source)
         wanted = name if name is not None else self._name(path)
-        if per_node or (per_node is None and self._environment.is_current_node_master is False):
-            wanted = f"{self._node_id()}/{wanted}"
-        output = self._output(kind, wanted)
+        output = self._output(kind, log_folder(self._environment, per_node) + wanted)
         from batch_outputs.tracking import track_file  # with all that follows logs, which many do not need
 
         return track_file(
@@ -316,10 +308,10 @@ class OutputStorage:
         """The stored outputs of a kind (default: of all kinds), by name, page by page as they are asked for.
 
         Raises:
+            InvalidNameError: the kind cannot be used.
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
-        prefix = output_prefix(self._task_id, "") if kind is None else f"{self.output_prefix(kind)}/"
-        async for properties in self._container.store.list(prefix):
+        async for properties in self._container.store.list(self._prefix(kind)):
             output = parse_blob_name(properties.name)
             if output is not None and output.task_id == self._task_id:
                 yield self._reference(output, properties)
@@ -335,10 +327,10 @@ class OutputStorage:
             limit: The most outputs on the page, up to 5,000. There may be fewer before the last.
 
         Raises:
+            InvalidNameError: the kind cannot be used.
             ContainerNotFoundError: nothing was ever prepared for this job.
         """
-        prefix = output_prefix(self._task_id, "") if kind is None else f"{self.output_prefix(kind)}/"
-        page = await self._container.store.list_page(prefix, after=after, limit=limit)
+        page = await self._container.store.list_page(self._prefix(kind), after=after, limit=limit)
         found = []
         for properties in page.entries:
             output = parse_blob_name(properties.name)
@@ -376,12 +368,20 @@ class OutputStorage:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._task_id or self.container!r} in {self.place!r})"
 
+    @property
+    def _saving(self) -> Saving:
+        return Saving(self._container, self._reference)
+
     def _kind(self, kind: OutputKind | str) -> OutputKind:
         if isinstance(kind, OutputKind) and not isinstance(kind, self._kind_class):
             raise InvalidNameError(
                 f"{kind!r} is not a kind of {self._owner} output; use a {self._kind_class.__name__}.", name=str(kind)
             )
         return self._kind_class(kind)
+
+    def _prefix(self, kind: OutputKind | str | None) -> str:
+        """What the blob names of a kind, or of all, begin with."""
+        return output_prefix(self._task_id, "") if kind is None else f"{self.output_prefix(kind)}/"
 
     def _output(self, kind: OutputKind | str, name: str) -> OutputName:
         output = OutputName(self._task_id, self._kind(kind), output_name(name))
@@ -396,87 +396,16 @@ class OutputStorage:
             windows=os.name == "nt",
         )
 
-    def _node_id(self) -> str:
-        if self._environment.node_id is None:
-            raise ConfigurationError(
-                "A log per node was asked for and AZ_BATCH_NODE_ID is not set; set it, or leave per_node out.",
-                variable="AZ_BATCH_NODE_ID",
-            )
-        return self._environment.node_id
-
     def _reference(self, output: OutputName, properties: BlobProperties | None) -> OutputFileReference:
         return OutputFileReference(
             self._container.store,
             output.task_id,
-            self._kind_class(output.kind),
+            _made(self._kind_class, output.kind),
             output.name,
             properties=properties,
         )
 
-    async def _save(
-        self,
-        output: OutputName,
-        path: str,
-        content_type: str | None,
-        metadata: Mapping[str, str] | None,
-        *,
-        replace_log: bool,
-    ) -> OutputFileReference:
-        type_ = content_type or guess_content_type(output.name)
 
-        async def put() -> BlobProperties:
-            return await put_file(self._container.store, output.blob_name, path, content_type=type_, metadata=metadata)
-
-        return await self._put(output, put, replace_log=replace_log)
-
-    async def _save_quickly(
-        self,
-        kind: OutputKind | str,
-        sources: Sequence[Source],
-        note: Callable[[Source, OutputFileReference], object],
-    ) -> Sequence[Source]:
-        """Save many small files, as long as nothing is in the way; those that are still to be saved."""
-        if len(sources) < WORTH_A_CREW:
-            return sources
-        try:
-            await self._container.prepare_to_write()
-            calls = await self._container.store.blocking_calls()
-        except BatchOutputsError:
-            return sources  # each of them will say what is wrong
-        if calls is None:
-            return sources
-        stop = Stop()
-
-        def save(source: Source) -> OutputFileReference | None:
-            output = self._output(kind, source.name)
-            type_ = guess_content_type(output.name)
-            properties = put_quickly(calls, output.blob_name, source.path, content_type=type_, metadata=None, stop=stop)
-            return None if properties is None else self._reference(output, properties)
-
-        return await for_each_quickly(sources, Quickly(save, note, stop))
-
-    async def _put(
-        self, output: OutputName, put: Callable[[], Awaitable[BlobProperties]], *, replace_log: bool
-    ) -> OutputFileReference:
-        await self._container.prepare_to_write()
-        if replace_log:
-            await self._delete_log(output.blob_name)
-        try:
-            properties = await put()
-        except WrongBlobTypeError as error:
-            raise WrongBlobTypeError(
-                f"{output.blob_name} in {self.place} is a tracked log, which a save does not replace; "
-                "choose another name, or ask for it with replace_log=True (--replace-log).",
-                place=self.place,
-                blob=output.blob_name,
-                code=error.code,
-            ) from error
-        return self._reference(output, properties)
-
-    async def _delete_log(self, blob_name: str) -> None:
-        try:
-            properties = await self._container.store.properties(blob_name)
-        except BlobNotFoundError:
-            return
-        if properties.blob_type == "append":
-            await self._container.store.delete(blob_name, etag=properties.etag)
+@lru_cache(maxsize=4096)  # a listing has the same few again and again
+def _made(kind_class: type[OutputKind], text: str) -> OutputKind:
+    return kind_class(text)

@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Self
 
 from batch_outputs.deleting import delete_output
-from batch_outputs.errors import StoreUnavailableError
+from batch_outputs.errors import BlobNotFoundError, StoreUnavailableError
 from batch_outputs.fetching import Fetched, download_blob, fetch_blob
 from batch_outputs.following import Following
 from batch_outputs.kinds import OutputKind
+from batch_outputs.log_parts import first_of
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import OutputName
 from batch_outputs.stored import Stored, check_is_still, look_up, read, with_parts
@@ -61,6 +62,8 @@ class OutputFileReference:
     @property
     def blob_name(self) -> str:
         """The blob's name in the job's container: `[<task id>/]$<kind>/<name>`."""
+        if self._stored is not None:
+            return self._stored.parts[0].name  # the same, without putting it together
         return OutputName(self._task_id, self._kind, self._name).blob_name
 
     @property
@@ -138,6 +141,7 @@ class OutputFileReference:
         Raises:
             BlobNotFoundError: it does not exist.
             BlobChangedError: it was replaced midway or, with `exactly`, since it was looked at.
+            ValueError: `offset` or `length` is negative.
         """
         if offset < 0 or (length or 0) < 0:
             raise ValueError(f"offset is {offset} and length {length}; neither is ever negative")
@@ -308,3 +312,20 @@ async def join_parts(output: OutputFileReference) -> Stored:
     store, seen = inside(output)
     output._stored = await with_parts(store, seen.first)  # noqa: SLF001
     return output._stored  # noqa: SLF001
+
+
+async def goes_on_with_log(output: OutputFileReference) -> bool:
+    """Whether an output that has been looked at is a later part of a log whose first part is there.
+
+    Reading the first part gives this one, too.
+    """
+    store, stored = inside(output)
+    name = first_of(stored.first)
+    if name is None:
+        return False
+    try:
+        first = await store.properties(name)
+    except BlobNotFoundError:
+        return False
+    marks = LogMarks.from_metadata(first.metadata)
+    return first.blob_type == "append" and marks.part == 1 and marks.log == stored.writer

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import secrets
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -24,6 +25,14 @@ _LONGEST_SOURCE = 16 * 1024
 _folders = [threading.Lock() for _ in range(64)]
 """One for each folder, or for a few. The system lets one thread at a time make or rename a file in a folder, and has
 others wait with their processor busy."""
+
+if sys.platform != "win32":
+
+    def _unlock() -> None:
+        """After a fork: the threads that had some of them are not there in the child."""
+        _folders[:] = [threading.Lock() for _ in _folders]
+
+    os.register_at_fork(after_in_child=_unlock)
 
 _BY_NAME_ONLY = os.name == "nt"  # Windows renames and removes no file that is open, and sets times by name
 
@@ -86,11 +95,7 @@ class PartFile:
 
     def write(self, piece: Buffer) -> int:
         """Write all of a piece behind what was written before; how many bytes it has."""
-        rest = memoryview(piece).cast("B")
-        size = len(rest)
-        while rest:
-            rest = rest[os.write(self.descriptor, rest) :]
-        return size
+        return files.write_all(self.descriptor, piece)
 
     def wrote(self, size: int) -> bool:
         """Take note that so many more bytes are there, and say whether it is time to `sync`."""

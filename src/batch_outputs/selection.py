@@ -11,9 +11,9 @@ from typing import Literal, TypeAlias
 from batch_outputs.account import JOB_PREFIX, OutputAccount, StoredJob
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError
 from batch_outputs.kinds import kind_named
-from batch_outputs.log_parts import first_of, goes_on_with_log
+from batch_outputs.log_parts import first_of
 from batch_outputs.names import parse_blob_name
-from batch_outputs.outputs import OutputFileReference, inside, join_parts
+from batch_outputs.outputs import OutputFileReference, goes_on_with_log, inside, join_parts
 from batch_outputs.patterns import Pattern
 from batch_outputs.storage import JobOutputStorage
 from batch_outputs.transfer import for_each
@@ -46,6 +46,11 @@ class Wanted:
             kind_named(kind)
         object.__setattr__(self, "_parsed", tuple(Pattern.parse(text) for text in self.patterns))
 
+    @property
+    def is_anything(self) -> bool:
+        """Whether every output is asked for."""
+        return self == _ANYTHING
+
     def includes(self, output: OutputFileReference) -> bool:
         """Whether an output that has been looked at is asked for."""
         return (
@@ -77,6 +82,9 @@ class Wanted:
         )
 
 
+_ANYTHING = Wanted()
+
+
 async def select(
     job: JobOutputStorage,
     *,
@@ -101,9 +109,10 @@ async def select(
 
 async def select_wanted(job: JobOutputStorage, wanted: Wanted) -> AsyncIterator[OutputFileReference]:
     """As `select`, what is asked for as one value."""
+    all_of_them = wanted.is_anything
     for outputs in _listings(job, wanted):
         async for output in outputs:
-            if wanted.includes(output):
+            if all_of_them or wanted.includes(output):
                 yield output
 
 

@@ -33,6 +33,7 @@ from batch_outputs.location import (
     SasFileAccess,
     StoreLocation,
     TokenAccess,
+    is_container_name,
 )
 from batch_outputs.names import job_container_name
 
@@ -52,7 +53,6 @@ WHAT_TO_SET = (
     "AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN"
 )
 
-_CONTAINER_NAME = re.compile(r"\$root|\$web|\$logs|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9]{3,24}(?:-secondary)?")
 _HOST = re.compile(r"[a-z0-9:][a-z0-9._:-]*")
 _LONGEST_PLAIN_TEXT = 63
@@ -271,7 +271,7 @@ def container_target(
             "give it as https://ACCOUNT.blob.core.windows.net/CONTAINER.",
             variable=variable,
         )
-    if not _CONTAINER_NAME.fullmatch(segments[0]):
+    if not is_container_name(segments[0]):
         raise ConfigurationError(
             f"{variable} names the container {shown(segments[0])}; a container's name is 3 to 63 lower-case letters, "
             "digits and single hyphens.",
@@ -299,6 +299,15 @@ def account_target(
             variable=variable,
         )
     return Target(_azure_account(base, parts, credential, variable, renewed_from))
+
+
+def connection_string_target(text: str) -> Target:
+    """An account from an Azure Storage connection string, as the portal shows it.
+
+    Raises:
+        ConfigurationError: it is malformed, or holds neither a key nor a SAS.
+    """
+    return Target(account_from_connection_string(text))
 
 
 def account_from_connection_string(text: str, *, variable: str = "The connection string") -> AzureAccount:

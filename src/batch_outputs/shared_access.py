@@ -98,7 +98,7 @@ class SasTerms:
         fields = dict(parse_qsl(urlsplit(url).query))
         if "sig" not in fields:
             return None
-        return cls(_moment(fields.get("se")), fields.get("sp"))
+        return cls(sas_moment(fields.get("se")), fields.get("sp"))
 
     def check_writes(self) -> None:
         """Make sure that it is good now, and for writing.
@@ -117,7 +117,8 @@ class SasTerms:
             )
 
 
-def _moment(text: str | None) -> datetime | None:
+def sas_moment(text: str | None) -> datetime | None:
+    """A time as it stands in a SAS, in UTC unless it says otherwise; None where there is none."""
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:

@@ -29,7 +29,7 @@ class FileSnapshot:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self._descriptor = _open_regular(self.path)
         try:
             self._began = self._quiet_status()

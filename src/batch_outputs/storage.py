@@ -22,9 +22,9 @@ from batch_outputs.output_storage import OutputStorage
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.settings import (
     Target,
-    account_from_connection_string,
     account_target,
     carries_secret,
+    connection_string_target,
     container_target,
     find_target,
 )
@@ -110,7 +110,7 @@ class TaskOutputStorage(OutputStorage):
             ConfigurationError: the connection string is malformed.
             InvalidNameError: an id cannot be used.
         """
-        target = Target(account_from_connection_string(conn_str))
+        target = connection_string_target(conn_str)
         return cls.at(target, job_id=_checked(job_id), task_id=check_task_id(task_id))
 
     @classmethod
@@ -188,7 +188,7 @@ class JobOutputStorage(OutputStorage):
             ConfigurationError: the connection string is malformed.
             InvalidNameError: the job id cannot be used.
         """
-        return cls.at(Target(account_from_connection_string(conn_str)), job_id=_checked(job_id))
+        return cls.at(connection_string_target(conn_str), job_id=_checked(job_id))
 
     @classmethod
     def from_service_client(cls, client: object, job_id: str) -> Self:

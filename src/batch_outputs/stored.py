@@ -32,12 +32,12 @@ class Stored:
     @property
     def size(self) -> int:
         """Length in bytes, of all parts."""
-        return sum(part.size for part in self.parts)
+        return self.parts[0].size if len(self.parts) == 1 else sum(part.size for part in self.parts)
 
     @property
     def last_modified(self) -> datetime:
         """When any part was last changed."""
-        return max(part.last_modified for part in self.parts)
+        return self.parts[0].last_modified if len(self.parts) == 1 else max(part.last_modified for part in self.parts)
 
     @property
     def etag(self) -> str:
@@ -47,7 +47,7 @@ class Stored:
     @property
     def is_log(self) -> bool:
         """Whether it is an append blob, which may still grow."""
-        return self.first.blob_type == "append"
+        return self.parts[0].blob_type == "append"
 
     @property
     def complete(self) -> bool:

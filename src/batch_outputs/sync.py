@@ -13,29 +13,27 @@ any thread.
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from batch_outputs import account as async_account
-from batch_outputs import output_storage
+from batch_outputs import background, output_storage
 from batch_outputs import outputs as async_outputs
 from batch_outputs import storage as async_storage
 from batch_outputs import tracking as async_tracking
 from batch_outputs.account import StoredJob
+from batch_outputs.background import LISTED_AT_ONCE, iterate, like
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import BatchOutputsError, StoreUnavailableError
 from batch_outputs.fetching import Fetched
 from batch_outputs.kinds import JobOutputKind, OutputKind, TaskOutputKind
 from batch_outputs.names import job_container_name
-from batch_outputs.settings import Target, account_from_connection_string, account_target, find_target
+from batch_outputs.settings import Target, account_target, connection_string_target, find_target
 from batch_outputs.shared_access import LIFETIME, PERMISSIONS
 from batch_outputs.storage import TaskPage
 from batch_outputs.termination import termination
@@ -60,88 +58,9 @@ __all__ = [
     "job_container_name",
 ]
 
-T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 Storage = TypeVar("Storage", async_storage.TaskOutputStorage, async_storage.JobOutputStorage)
 
-_LISTED_AT_ONCE = 256
-"""Entries fetched in one hop between threads; a page of a listing has up to 5,000."""
-
-
-def _like(original: Callable[..., Any] | property) -> Callable[[F], F]:
-    """Take the docstring of the asynchronous original."""
-
-    def document(function: F) -> F:
-        function.__doc__ = original.__doc__
-        return function
-
-    return document
-
-
-class _Background:
-    """An event loop in a daemon thread, for all blocking calls of this process."""
-
-    _guard = threading.Lock()
-    _current: asyncio.AbstractEventLoop | None = None
-    _thread: threading.Thread | None = None
-
-    @classmethod
-    def run(cls, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end and return its result; an interruption of the wait cancels it."""
-        loop = cls._loop()
-        if threading.current_thread() is cls._thread:
-            coroutine.close()
-            raise RuntimeError("a callback of batch_outputs.sync cannot wait for batch_outputs.sync itself")
-        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    @classmethod
-    def forget(cls) -> None:
-        """After a fork: the child has the memory of the loop and its lock, and not the thread."""
-        cls._guard = threading.Lock()
-        cls._current = None
-
-    @classmethod
-    def _loop(cls) -> asyncio.AbstractEventLoop:
-        with cls._guard:
-            if cls._current is None:
-                cls._current = asyncio.new_event_loop()
-                cls._thread = threading.Thread(target=cls._current.run_forever, name="batch-outputs-sync", daemon=True)
-                cls._thread.start()
-            return cls._current
-
-
-_run = _Background.run
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_Background.forget)
-
-
-def _iterate(items: AsyncIterator[T], at_once: int) -> Iterator[T]:
-    async def some() -> tuple[list[T], bool]:
-        batch: list[T] = []
-        async for item in items:
-            batch.append(item)
-            if len(batch) == at_once:
-                return batch, True
-        return batch, False
-
-    async def close() -> None:
-        if (aclose := getattr(items, "aclose", None)) is not None:
-            await aclose()
-
-    try:
-        more = True
-        while more:
-            batch, more = _run(some())
-            yield from batch
-    finally:
-        if not sys.is_finalizing():  # then the loop stands still
-            _run(close())
+_run = background.run
 
 
 class OutputFileReference:
@@ -151,80 +70,80 @@ class OutputFileReference:
         self._reference = reference
 
     @property
-    @_like(async_outputs.OutputFileReference.kind)
+    @like(async_outputs.OutputFileReference.kind)
     def kind(self) -> OutputKind:
         return self._reference.kind
 
     @property
-    @_like(async_outputs.OutputFileReference.name)
+    @like(async_outputs.OutputFileReference.name)
     def name(self) -> str:
         return self._reference.name
 
     @property
-    @_like(async_outputs.OutputFileReference.task_id)
+    @like(async_outputs.OutputFileReference.task_id)
     def task_id(self) -> str | None:
         return self._reference.task_id
 
     @property
-    @_like(async_outputs.OutputFileReference.blob_name)
+    @like(async_outputs.OutputFileReference.blob_name)
     def blob_name(self) -> str:
         return self._reference.blob_name
 
     @property
-    @_like(async_outputs.OutputFileReference.url)
+    @like(async_outputs.OutputFileReference.url)
     def url(self) -> str:
         return self._reference.url
 
     @property
-    @_like(async_outputs.OutputFileReference.size)
+    @like(async_outputs.OutputFileReference.size)
     def size(self) -> int | None:
         return self._reference.size
 
     @property
-    @_like(async_outputs.OutputFileReference.last_modified)
+    @like(async_outputs.OutputFileReference.last_modified)
     def last_modified(self) -> datetime | None:
         return self._reference.last_modified
 
     @property
-    @_like(async_outputs.OutputFileReference.etag)
+    @like(async_outputs.OutputFileReference.etag)
     def etag(self) -> str | None:
         return self._reference.etag
 
     @property
-    @_like(async_outputs.OutputFileReference.content_type)
+    @like(async_outputs.OutputFileReference.content_type)
     def content_type(self) -> str | None:
         return self._reference.content_type
 
     @property
-    @_like(async_outputs.OutputFileReference.complete)
+    @like(async_outputs.OutputFileReference.complete)
     def complete(self) -> bool | None:
         return self._reference.complete
 
     @property
-    @_like(async_outputs.OutputFileReference.is_log)
+    @like(async_outputs.OutputFileReference.is_log)
     def is_log(self) -> bool | None:
         return self._reference.is_log
 
     @property
-    @_like(async_outputs.OutputFileReference.part)
+    @like(async_outputs.OutputFileReference.part)
     def part(self) -> int | None:
         return self._reference.part
 
     @property
-    @_like(async_outputs.OutputFileReference.metadata)
+    @like(async_outputs.OutputFileReference.metadata)
     def metadata(self) -> Mapping[str, str] | None:
         return self._reference.metadata
 
-    @_like(async_outputs.OutputFileReference.refresh)
+    @like(async_outputs.OutputFileReference.refresh)
     def refresh(self) -> Self:
         _run(self._reference.refresh())
         return self
 
-    @_like(async_outputs.OutputFileReference.chunks)
+    @like(async_outputs.OutputFileReference.chunks)
     def chunks(self, offset: int = 0, length: int | None = None, *, exactly: bool = False) -> Iterator[bytes]:
-        return _iterate(self._reference.chunks(offset, length, exactly=exactly), 1)
+        return iterate(self._reference.chunks(offset, length, exactly=exactly), 1)
 
-    @_like(async_outputs.OutputFileReference.follow)
+    @like(async_outputs.OutputFileReference.follow)
     def follow(
         self,
         offset: int = 0,
@@ -234,25 +153,25 @@ class OutputFileReference:
         on_recovery: Callable[[], object] | None = None,
     ) -> Iterator[bytes]:
         pieces = self._reference.follow(offset, interval=interval, on_outage=on_outage, on_recovery=on_recovery)
-        return _iterate(pieces, 1)
+        return iterate(pieces, 1)
 
-    @_like(async_outputs.OutputFileReference.tail_offset)
+    @like(async_outputs.OutputFileReference.tail_offset)
     def tail_offset(self, lines: int) -> int:
         return _run(self._reference.tail_offset(lines))
 
-    @_like(async_outputs.OutputFileReference.read_bytes)
+    @like(async_outputs.OutputFileReference.read_bytes)
     def read_bytes(self) -> bytes:
         return _run(self._reference.read_bytes())
 
-    @_like(async_outputs.OutputFileReference.read_text)
+    @like(async_outputs.OutputFileReference.read_text)
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return _run(self._reference.read_text(encoding, errors))
 
-    @_like(async_outputs.OutputFileReference.download)
+    @like(async_outputs.OutputFileReference.download)
     def download(self, path: str | os.PathLike[str]) -> int:
         return _run(self._reference.download(path))
 
-    @_like(async_outputs.OutputFileReference.fetch)
+    @like(async_outputs.OutputFileReference.fetch)
     def fetch(
         self,
         path: str | os.PathLike[str],
@@ -262,7 +181,7 @@ class OutputFileReference:
     ) -> Fetched:
         return _run(self._reference.fetch(path, refresh=refresh, on_bytes=on_bytes))
 
-    @_like(async_outputs.OutputFileReference.delete)
+    @like(async_outputs.OutputFileReference.delete)
     def delete(self) -> None:
         _run(self._reference.delete())
 
@@ -277,7 +196,7 @@ class TrackedSave:
         self._tracked = tracked
 
     @property
-    @_like(async_tracking.TrackedSave.exit_code)
+    @like(async_tracking.TrackedSave.exit_code)
     def exit_code(self) -> int | None:
         return self._tracked.exit_code
 
@@ -286,7 +205,7 @@ class TrackedSave:
         self._tracked.exit_code = code
 
     @property
-    @_like(async_tracking.TrackedSave.flush_timeout)
+    @like(async_tracking.TrackedSave.flush_timeout)
     def flush_timeout(self) -> float:
         return self._tracked.flush_timeout
 
@@ -294,30 +213,30 @@ class TrackedSave:
     def flush_timeout(self, seconds: float) -> None:
         self._tracked.flush_timeout = seconds
 
-    @_like(async_tracking.TrackedSave.end_within)
+    @like(async_tracking.TrackedSave.end_within)
     def end_within(self, seconds: float) -> None:
         self._tracked.end_within(seconds)
 
-    @_like(async_tracking.TrackedSave.hurry)
+    @like(async_tracking.TrackedSave.hurry)
     def hurry(self, notice: str | None = None) -> None:
         self._tracked.hurry(notice)
 
-    @_like(async_tracking.TrackedSave.flush)
+    @like(async_tracking.TrackedSave.flush)
     def flush(self) -> None:
         _run(self._tracked.flush())
 
     @property
-    @_like(async_tracking.TrackedSave.bytes_saved)
+    @like(async_tracking.TrackedSave.bytes_saved)
     def bytes_saved(self) -> int:
         return self._tracked.bytes_saved
 
     @property
-    @_like(async_tracking.TrackedSave.interval)
+    @like(async_tracking.TrackedSave.interval)
     def interval(self) -> float:
         return self._tracked.interval
 
     @property
-    @_like(async_tracking.TrackedSave.output)
+    @like(async_tracking.TrackedSave.output)
     def output(self) -> OutputFileReference:
         return OutputFileReference(self._tracked.output)
 
@@ -379,21 +298,21 @@ class _OutputStorage(Generic[Storage]):
         _run(self._storage.aclose())
 
     @property
-    @_like(async_storage.TaskOutputStorage.container)
+    @like(async_storage.TaskOutputStorage.container)
     def container(self) -> str:
         return self._storage.container
 
     @property
-    @_like(async_storage.TaskOutputStorage.container_url)
+    @like(async_storage.TaskOutputStorage.container_url)
     def container_url(self) -> str:
         return self._storage.container_url
 
     @property
-    @_like(async_storage.TaskOutputStorage.place)
+    @like(async_storage.TaskOutputStorage.place)
     def place(self) -> str:
         return self._storage.place
 
-    @_like(async_storage.TaskOutputStorage.save)
+    @like(async_storage.TaskOutputStorage.save)
     def save(
         self,
         kind: OutputKind | str,
@@ -412,7 +331,7 @@ class _OutputStorage(Generic[Storage]):
             )
         )
 
-    @_like(async_storage.TaskOutputStorage.save_text)
+    @like(async_storage.TaskOutputStorage.save_text)
     def save_text(
         self,
         kind: OutputKind | str,
@@ -435,7 +354,7 @@ class _OutputStorage(Generic[Storage]):
         )
         return OutputFileReference(_run(saving))
 
-    @_like(async_storage.TaskOutputStorage.save_bytes)
+    @like(async_storage.TaskOutputStorage.save_bytes)
     def save_bytes(
         self,
         kind: OutputKind | str,
@@ -451,7 +370,7 @@ class _OutputStorage(Generic[Storage]):
         )
         return OutputFileReference(_run(saving))
 
-    @_like(async_storage.TaskOutputStorage.save_all)
+    @like(async_storage.TaskOutputStorage.save_all)
     def save_all(
         self,
         kind: OutputKind | str,
@@ -468,7 +387,7 @@ class _OutputStorage(Generic[Storage]):
         saved = _run(self._storage.save_all(kind, *patterns, base=base, name=name, on_progress=report))
         return [OutputFileReference(reference) for reference in saved]
 
-    @_like(async_storage.TaskOutputStorage.save_tracked)
+    @like(async_storage.TaskOutputStorage.save_tracked)
     def save_tracked(
         self,
         kind: OutputKind | str,
@@ -496,26 +415,26 @@ class _OutputStorage(Generic[Storage]):
 
         return _TrackedBlock(manager)
 
-    @_like(async_storage.TaskOutputStorage.list_outputs)
+    @like(async_storage.TaskOutputStorage.list_outputs)
     def list_outputs(self, kind: OutputKind | str | None = None) -> Iterator[OutputFileReference]:
-        return map(OutputFileReference, _iterate(self._storage.list_outputs(kind), _LISTED_AT_ONCE))
+        return map(OutputFileReference, iterate(self._storage.list_outputs(kind), LISTED_AT_ONCE))
 
-    @_like(async_storage.TaskOutputStorage.page_of_outputs)
+    @like(async_storage.TaskOutputStorage.page_of_outputs)
     def page_of_outputs(
         self, kind: OutputKind | str | None = None, *, after: str | None = None, limit: int = 100
     ) -> OutputPage:
         page = _run(self._storage.page_of_outputs(kind, after=after, limit=limit))
         return OutputPage(tuple(map(OutputFileReference, page.outputs)), page.after)
 
-    @_like(async_storage.TaskOutputStorage.list_kinds)
+    @like(async_storage.TaskOutputStorage.list_kinds)
     def list_kinds(self) -> Iterator[str]:
-        return _iterate(self._storage.list_kinds(), _LISTED_AT_ONCE)
+        return iterate(self._storage.list_kinds(), LISTED_AT_ONCE)
 
-    @_like(async_storage.TaskOutputStorage.get_output)
+    @like(async_storage.TaskOutputStorage.get_output)
     def get_output(self, kind: OutputKind | str, name: str) -> OutputFileReference:
         return OutputFileReference(self._storage.get_output(kind, name))
 
-    @_like(async_storage.TaskOutputStorage.output_prefix)
+    @like(async_storage.TaskOutputStorage.output_prefix)
     def output_prefix(self, kind: OutputKind | str) -> str:
         return self._storage.output_prefix(kind)
 
@@ -527,17 +446,17 @@ class TaskOutputStorage(_OutputStorage[async_storage.TaskOutputStorage]):
     __doc__ = (async_storage.TaskOutputStorage.__doc__ or "").replace("async with", "with")
 
     @property
-    @_like(async_storage.TaskOutputStorage.task_id)
+    @like(async_storage.TaskOutputStorage.task_id)
     def task_id(self) -> str:
         return self._storage.task_id
 
     @classmethod
-    @_like(async_storage.TaskOutputStorage.from_env)
+    @like(async_storage.TaskOutputStorage.from_env)
     def from_env(cls, environ: Mapping[str, str] | None = None, *, credential: object | None = None) -> Self:
         return cls(async_storage.TaskOutputStorage.from_env(environ, credential=credential))
 
     @classmethod
-    @_like(async_storage.TaskOutputStorage.at)
+    @like(async_storage.TaskOutputStorage.at)
     def at(
         cls,
         target: Target,
@@ -549,22 +468,22 @@ class TaskOutputStorage(_OutputStorage[async_storage.TaskOutputStorage]):
         return cls(async_storage.TaskOutputStorage.at(target, job_id=job_id, task_id=task_id, environment=environment))
 
     @classmethod
-    @_like(async_storage.TaskOutputStorage.from_container_url)
+    @like(async_storage.TaskOutputStorage.from_container_url)
     def from_container_url(cls, url: str, task_id: str, *, credential: object | None = None) -> Self:
         return cls(async_storage.TaskOutputStorage.from_container_url(url, task_id, credential=credential))
 
     @classmethod
-    @_like(async_storage.TaskOutputStorage.from_account_url)
+    @like(async_storage.TaskOutputStorage.from_account_url)
     def from_account_url(cls, url: str, job_id: str, task_id: str, *, credential: object | None = None) -> Self:
         return cls(async_storage.TaskOutputStorage.from_account_url(url, job_id, task_id, credential=credential))
 
     @classmethod
-    @_like(async_storage.TaskOutputStorage.from_connection_string)
+    @like(async_storage.TaskOutputStorage.from_connection_string)
     def from_connection_string(cls, conn_str: str, job_id: str, task_id: str) -> Self:
         return cls(async_storage.TaskOutputStorage.from_connection_string(conn_str, job_id, task_id))
 
     @classmethod
-    @_like(async_storage.TaskOutputStorage.from_service_client)
+    @like(async_storage.TaskOutputStorage.from_service_client)
     def from_service_client(cls, client: object, job_id: str, task_id: str) -> Self:
         return cls(async_storage.TaskOutputStorage.from_service_client(client, job_id, task_id))
 
@@ -573,60 +492,60 @@ class JobOutputStorage(_OutputStorage[async_storage.JobOutputStorage]):
     __doc__ = async_storage.JobOutputStorage.__doc__
 
     @classmethod
-    @_like(async_storage.JobOutputStorage.from_env)
+    @like(async_storage.JobOutputStorage.from_env)
     def from_env(cls, environ: Mapping[str, str] | None = None, *, credential: object | None = None) -> Self:
         return cls(async_storage.JobOutputStorage.from_env(environ, credential=credential))
 
     @classmethod
-    @_like(async_storage.JobOutputStorage.at)
+    @like(async_storage.JobOutputStorage.at)
     def at(cls, target: Target, *, job_id: str | None = None, environment: TaskEnvironment | None = None) -> Self:
         return cls(async_storage.JobOutputStorage.at(target, job_id=job_id, environment=environment))
 
     @classmethod
-    @_like(async_storage.JobOutputStorage.from_container_url)
+    @like(async_storage.JobOutputStorage.from_container_url)
     def from_container_url(cls, url: str, *, credential: object | None = None) -> Self:
         return cls(async_storage.JobOutputStorage.from_container_url(url, credential=credential))
 
     @classmethod
-    @_like(async_storage.JobOutputStorage.from_account_url)
+    @like(async_storage.JobOutputStorage.from_account_url)
     def from_account_url(cls, url: str, job_id: str, *, credential: object | None = None) -> Self:
         return cls(async_storage.JobOutputStorage.from_account_url(url, job_id, credential=credential))
 
     @classmethod
-    @_like(async_storage.JobOutputStorage.from_connection_string)
+    @like(async_storage.JobOutputStorage.from_connection_string)
     def from_connection_string(cls, conn_str: str, job_id: str) -> Self:
         return cls(async_storage.JobOutputStorage.from_connection_string(conn_str, job_id))
 
     @classmethod
-    @_like(async_storage.JobOutputStorage.from_service_client)
+    @like(async_storage.JobOutputStorage.from_service_client)
     def from_service_client(cls, client: object, job_id: str) -> Self:
         return cls(async_storage.JobOutputStorage.from_service_client(client, job_id))
 
-    @_like(async_storage.JobOutputStorage.task)
+    @like(async_storage.JobOutputStorage.task)
     def task(self, task_id: str) -> TaskOutputStorage:
         return TaskOutputStorage(self._storage.task(task_id))
 
-    @_like(async_storage.JobOutputStorage.output_at)
+    @like(async_storage.JobOutputStorage.output_at)
     def output_at(self, blob_name: str) -> OutputFileReference:
         return OutputFileReference(self._storage.output_at(blob_name))
 
-    @_like(async_storage.JobOutputStorage.list_tasks)
+    @like(async_storage.JobOutputStorage.list_tasks)
     def list_tasks(self, prefix: str = "") -> Iterator[str]:
-        return _iterate(self._storage.list_tasks(prefix), _LISTED_AT_ONCE)
+        return iterate(self._storage.list_tasks(prefix), LISTED_AT_ONCE)
 
-    @_like(async_storage.JobOutputStorage.page_of_tasks)
+    @like(async_storage.JobOutputStorage.page_of_tasks)
     def page_of_tasks(self, prefix: str = "", *, after: str | None = None, limit: int = 100) -> TaskPage:
         return _run(self._storage.page_of_tasks(prefix, after=after, limit=limit))
 
-    @_like(async_storage.JobOutputStorage.list_all_outputs)
+    @like(async_storage.JobOutputStorage.list_all_outputs)
     def list_all_outputs(self, prefix: str = "") -> Iterator[OutputFileReference]:
-        return map(OutputFileReference, _iterate(self._storage.list_all_outputs(prefix), _LISTED_AT_ONCE))
+        return map(OutputFileReference, iterate(self._storage.list_all_outputs(prefix), LISTED_AT_ONCE))
 
-    @_like(async_storage.JobOutputStorage.create_container)
+    @like(async_storage.JobOutputStorage.create_container)
     def create_container(self) -> bool:
         return _run(self._storage.create_container())
 
-    @_like(async_storage.JobOutputStorage.generate_container_url)
+    @like(async_storage.JobOutputStorage.generate_container_url)
     def generate_container_url(self, expiry: timedelta | datetime = LIFETIME, permissions: str = PERMISSIONS) -> str:
         return _run(self._storage.generate_container_url(expiry, permissions))
 
@@ -638,24 +557,24 @@ class OutputAccount:
         self._account = async_account.OutputAccount(target)
 
     @classmethod
-    @_like(async_account.OutputAccount.from_env)
+    @like(async_account.OutputAccount.from_env)
     def from_env(cls, environ: Mapping[str, str] | None = None, *, credential: object | None = None) -> Self:
         return cls(find_target(environ, credential=credential))
 
     @classmethod
-    @_like(async_account.OutputAccount.at)
+    @like(async_account.OutputAccount.at)
     def at(cls, target: Target) -> Self:
         return cls(target)
 
     @classmethod
-    @_like(async_account.OutputAccount.from_account_url)
+    @like(async_account.OutputAccount.from_account_url)
     def from_account_url(cls, url: str, *, credential: object | None = None) -> Self:
         return cls(account_target(url, credential=credential))
 
     @classmethod
-    @_like(async_account.OutputAccount.from_connection_string)
+    @like(async_account.OutputAccount.from_connection_string)
     def from_connection_string(cls, conn_str: str) -> Self:
-        return cls(Target(account_from_connection_string(conn_str)))
+        return cls(connection_string_target(conn_str))
 
     def __enter__(self) -> Self:
         return self
@@ -665,32 +584,32 @@ class OutputAccount:
     ) -> None:
         self.close()
 
-    @_like(async_account.OutputAccount.aclose)
+    @like(async_account.OutputAccount.aclose)
     def close(self) -> None:
         _run(self._account.aclose())
 
     @property
-    @_like(async_account.OutputAccount.only_container)
+    @like(async_account.OutputAccount.only_container)
     def only_container(self) -> str | None:
         return self._account.only_container
 
     @property
-    @_like(async_account.OutputAccount.place)
+    @like(async_account.OutputAccount.place)
     def place(self) -> str:
         return self._account.place
 
-    @_like(async_account.OutputAccount.list_jobs)
+    @like(async_account.OutputAccount.list_jobs)
     def list_jobs(self, prefix: str = "") -> Iterator[StoredJob]:
-        return _iterate(self._account.list_jobs(prefix), _LISTED_AT_ONCE)
+        return iterate(self._account.list_jobs(prefix), LISTED_AT_ONCE)
 
-    @_like(async_account.OutputAccount.job)
+    @like(async_account.OutputAccount.job)
     def job(self, job_id: str) -> JobOutputStorage:
         return JobOutputStorage(self._account.job(job_id))
 
-    @_like(async_account.OutputAccount.container)
+    @like(async_account.OutputAccount.container)
     def container(self, name: str) -> JobOutputStorage:
         return JobOutputStorage(self._account.container(name))
 
-    @_like(async_account.OutputAccount.delete_container)
+    @like(async_account.OutputAccount.delete_container)
     def delete_container(self, name: str) -> None:
         _run(self._account.delete_container(name))

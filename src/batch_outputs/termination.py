@@ -180,7 +180,7 @@ else:
         return pipe
 
 
-termination = Termination()
+termination: Termination = Termination()
 """The one of this process."""
 
 if sys.platform != "win32":

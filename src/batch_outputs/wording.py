@@ -51,7 +51,12 @@ def age_text(moment: datetime | None, now: datetime) -> str:
 
 def printable(text: str) -> str:
     """Text with what cannot be seen, or would turn around what follows, written as in a program: `\\x1b`, `\\u202e`."""
-    return _UNPRINTABLE.sub(_escaped, text)
+    return text if is_printable(text) else _UNPRINTABLE.sub(_escaped, text)
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text is shown as it stands."""
+    return _UNPRINTABLE.search(text) is None
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -33,7 +33,7 @@ from batch_outputs.errors import (
 from batch_outputs.names import parse_blob_name
 from batch_outputs.wording import printable
 
-logger = logging.getLogger("batch_outputs.browse")
+logger: logging.Logger = logging.getLogger("batch_outputs.browse")
 
 _STATUS: Mapping[type[BatchOutputsError], int] = {
     AccessDeniedError: 502,  # to us, not to who asks

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from batch_outputs.browse import headers
 
-logger = logging.getLogger("batch_outputs.browse")
+logger: logging.Logger = logging.getLogger("batch_outputs.browse")
 
 _READING = {"GET", "HEAD"}
 _ALLOWED = {*_READING, "POST"}
@@ -34,10 +34,10 @@ class Keys:
     """The secrets of one run of the server: tokens for addresses, and what the cookie holds."""
 
     def __init__(self, port: int) -> None:
-        self.cookie_name = f"batch-outputs-{port}"  # cookies do not tell ports apart
-        self.token = secrets.token_urlsafe(32)
+        self.cookie_name: str = f"batch-outputs-{port}"  # cookies do not tell ports apart
+        self.token: str = secrets.token_urlsafe(32)
         """For the address that is printed; good as long as the server runs."""
-        self.opening_token = secrets.token_urlsafe(32)
+        self.opening_token: str = secrets.token_urlsafe(32)
         """For the browser that we open ourselves; good once, as the list of processes shows it."""
         self._session = secrets.token_urlsafe(32)
 

@@ -12,7 +12,7 @@ from batch_outputs.cli.codes import FAILURE
 from batch_outputs.cli.filters import Filters, choosing_option, filter_options, patterns_argument
 from batch_outputs.cli.help_page import command, options_under
 from batch_outputs.cli.options import Where, run_async, where_options
-from batch_outputs.cli.output_table import output_cells, output_table
+from batch_outputs.cli.output_table import OutputTable
 from batch_outputs.cli.talk import say, somebody_to_ask
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.location import AzureAccount, SasAccess
@@ -126,12 +126,12 @@ async def _look(where: Where, wanted: Wanted, *, growing: bool, showing: bool) -
     from batch_outputs.clearing import Cleared, Clearing
     from batch_outputs.output_state import state_of
 
-    cleared, table = Cleared(), output_table()
+    cleared, table = Cleared(), OutputTable()
     async with where.job_to_read() as job:
         async for output in Clearing(job, wanted, growing=growing).look(cleared):
             if showing:
                 now = datetime.now(UTC)
-                table.row(*output_cells(output, state_of(output, now), now))
+                table.row(output, state_of(output, now), now)
         return _Seen(job.place, cleared)
 
 

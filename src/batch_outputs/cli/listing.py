@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from batch_outputs.cli.filters import Filters, choosing_option, filter_options, patterns_argument
 from batch_outputs.cli.help_page import command, options_under
 from batch_outputs.cli.options import Where, run_async, where_options
-from batch_outputs.cli.output_table import output_cells, output_table
+from batch_outputs.cli.output_table import OutputTable
 from batch_outputs.cli.table import Column, Table, width_of
 from batch_outputs.cli.talk import check_output, say, show, showing
 from batch_outputs.wording import counted, size_text
@@ -103,7 +103,7 @@ async def _show_all(found: AsyncIterator[OutputFileReference], *, as_json: bool)
 
     total = Sums()
     with showing() as show_soon:
-        table = output_table(show_soon)
+        table = OutputTable(show_soon)
         async for output in found:
             now = datetime.now(UTC)
             state = state_of(output, now)
@@ -111,7 +111,7 @@ async def _show_all(found: AsyncIterator[OutputFileReference], *, as_json: bool)
             if as_json:
                 show_soon(json.dumps(_record(output, state)))
             else:
-                table.row(*output_cells(output, state, now))
+                table.row(output, state, now)
     return total
 
 

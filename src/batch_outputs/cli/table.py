@@ -11,7 +11,7 @@ from datetime import datetime
 import click
 
 from batch_outputs.cli.talk import show
-from batch_outputs.wording import age_text, printable, time_text
+from batch_outputs.wording import age_text, is_printable, printable, time_text
 
 _GAP = "  "
 COLOURS: dict[str, str | None] = {"complete": "green", "growing": "cyan", "partial": "yellow", "continued": None}
@@ -34,14 +34,9 @@ class Column:
     width: int = 0
     right: bool = False
 
-    def fill(self, cell: Cell | str, *, colours: bool) -> str:
-        """The text of a cell, as wide as the column at least."""
-        plain, colour = (cell, None) if isinstance(cell, str) else (cell.text, cell.colour)
-        text = printable(plain)
-        blanks = " " * (self.width - len(text))
-        if colours and colour is not None and text:
-            text = click.style(text, fg=colour)
-        return blanks + text if self.right else text + blanks
+    def fill(self, text: str) -> str:
+        """A text as wide as the column at least."""
+        return text.rjust(self.width) if self.right else text.ljust(self.width)
 
 
 class Table:
@@ -62,7 +57,14 @@ class Table:
         self._show(self._line(cells))
 
     def _line(self, cells: Sequence[Cell | str]) -> str:
-        filled = (column.fill(cell, colours=self._colours) for column, cell in zip(self._columns, cells, strict=True))
+        texts = [cell if isinstance(cell, str) else cell.text for cell in cells]
+        if not is_printable("".join(texts)):
+            texts = [printable(text) for text in texts]
+        filled = [column.fill(text) for column, text in zip(self._columns, texts, strict=True)]
+        if self._colours:
+            for number, (cell, text) in enumerate(zip(cells, texts, strict=True)):
+                if text and isinstance(cell, Cell) and cell.colour is not None:
+                    filled[number] = filled[number].replace(text, click.style(text, fg=cell.colour), 1)
         return _GAP.join(filled).rstrip(" ")
 
 

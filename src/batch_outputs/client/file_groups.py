@@ -25,7 +25,7 @@ from batch_outputs.names import GROUP_PREFIX, file_group_container_name
 from batch_outputs.patterns import Pattern
 from batch_outputs.placing import Placing
 from batch_outputs.selection import Wanted
-from batch_outputs.settings import ACCOUNT_URL, Target, account_from_connection_string, account_target, find_target
+from batch_outputs.settings import ACCOUNT_URL, Target, account_target, connection_string_target, find_target
 from batch_outputs.stored import Stored
 from batch_outputs.stores import open_account, open_store
 from batch_outputs.stores.base import BlobProperties, Store
@@ -37,7 +37,7 @@ GROUP_KEY = "batch_outputs_file_group"
 _LISTED_AHEAD = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-logger = logging.getLogger("batch_outputs.storage")
+logger: logging.Logger = logging.getLogger("batch_outputs.storage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class FileGroup:
         Raises:
             ConfigurationError: the connection string is malformed.
         """
-        return cls(Target(account_from_connection_string(conn_str)), group)
+        return cls(connection_string_target(conn_str), group)
 
     async def __aenter__(self) -> Self:
         return self
@@ -206,6 +206,7 @@ class FileGroup:
                 Nothing was requested.
             ExceptionGroup: some could not be uploaded; one error for each. All others are.
             AccessDeniedError: the credential may not list the group, or make it.
+            ValueError: no source is given.
         """
         if not sources:
             raise ValueError("no source is given")
@@ -308,6 +309,7 @@ class FileGroup:
         Raises:
             ContainerNotFoundError: there is no such group.
             ExceptionGroup: some could not be deleted; one error for each. All others are gone.
+            ValueError: no pattern is given.
         """
         if not patterns:
             raise ValueError("no pattern is given; delete_container deletes the whole group")

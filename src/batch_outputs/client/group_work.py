@@ -11,7 +11,7 @@ from batch_outputs.errors import AccessDeniedError, ContainerNotFoundError
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger("batch_outputs.client")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Work:
 
     def __init__(self, on_progress: OnProgress | None = None, total: int | None = None) -> None:
         self.total = total
-        self.size = 0
+        self.size: int = 0
         self._moved: list[str] = []
         self._unchanged: list[str] = []
         self._on_progress = on_progress

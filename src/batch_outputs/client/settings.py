@@ -18,7 +18,7 @@ from batch_outputs.wording import time_text
 if TYPE_CHECKING:
     from azure.batch.models import EnvironmentSetting
 
-logger = logging.getLogger("batch_outputs.client")
+logger: logging.Logger = logging.getLogger("batch_outputs.client")
 
 CLIENT_ID = "AZURE_CLIENT_ID"
 """The variable that says which of a pool's identities is to be used."""

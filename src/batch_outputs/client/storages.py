@@ -6,8 +6,8 @@ from batch_outputs.client.models import id_of
 from batch_outputs.errors import ConfigurationError
 from batch_outputs.settings import (
     Target,
-    account_from_connection_string,
     account_target,
+    connection_string_target,
     container_target,
     find_target,
 )
@@ -87,7 +87,7 @@ def _target(
             raise ConfigurationError(
                 "The connection string brings its access, and a credential is given too; keep one."
             )
-        return Target(account_from_connection_string(connection_string))
+        return connection_string_target(connection_string)
     if account_url is not None:
         return account_target(account_url, credential=credential)
     if container_url is not None:

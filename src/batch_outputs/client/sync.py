@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from batch_outputs import sync
+from batch_outputs import background, sync
 from batch_outputs.client import settings, storages
 from batch_outputs.client.sync_groups import FileGroup, list_file_groups
 from batch_outputs.shared_access import LIFETIME, PERMISSIONS
@@ -87,7 +87,7 @@ def task_environment_settings(
     if not isinstance(storage, str | sync.JobOutputStorage):
         raise settings.no_outputs(storage)
     original = storage if isinstance(storage, str) else storage._storage  # noqa: SLF001 - the other face of the same
-    return sync._run(  # noqa: SLF001 - on the one background loop of all blocking calls
+    return background.run(
         settings.task_environment_settings(
             original,
             identity_client_id=identity_client_id,
@@ -102,4 +102,4 @@ def task_environment_settings(
 
 def template_tasks(expansion: Expansion, containers: TemplateContainers | None = None) -> Iterator[dict[str, Any]]:
     """The tasks of a template that was expanded; see `Expansion.tasks`."""
-    return sync._iterate(expansion.tasks(containers), _TASKS_AT_ONCE)  # noqa: SLF001 - on the one background loop
+    return background.iterate(expansion.tasks(containers), _TASKS_AT_ONCE)

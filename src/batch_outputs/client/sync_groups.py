@@ -8,11 +8,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from batch_outputs.background import LISTED_AT_ONCE, iterate, like, run
 from batch_outputs.client import file_groups
 from batch_outputs.client.file_groups import GroupFile, StoredGroup
 from batch_outputs.client.group_work import GroupDeletion, GroupTransfer, OnProgress
-from batch_outputs.settings import Target, account_from_connection_string, account_target, find_target
-from batch_outputs.sync import _LISTED_AT_ONCE, _iterate, _like, _run  # of the same family: one loop for all
+from batch_outputs.settings import Target, account_target, connection_string_target, find_target
 
 _Original = file_groups.FileGroup
 
@@ -24,26 +24,26 @@ class FileGroup:
         self._original = _Original(target, group)
 
     @classmethod
-    @_like(_Original.at)
+    @like(_Original.at)
     def at(cls, target: Target, group: str) -> Self:
         return cls(target, group)
 
     @classmethod
-    @_like(_Original.from_env)
+    @like(_Original.from_env)
     def from_env(
         cls, group: str, environ: Mapping[str, str] | None = None, *, credential: object | None = None
     ) -> Self:
         return cls(find_target(environ, credential=credential), group)
 
     @classmethod
-    @_like(_Original.from_account_url)
+    @like(_Original.from_account_url)
     def from_account_url(cls, url: str, group: str, *, credential: object | None = None) -> Self:
         return cls(account_target(url, credential=credential), group)
 
     @classmethod
-    @_like(_Original.from_connection_string)
+    @like(_Original.from_connection_string)
     def from_connection_string(cls, conn_str: str, group: str) -> Self:
-        return cls(Target(account_from_connection_string(conn_str)), group)
+        return cls(connection_string_target(conn_str), group)
 
     def __enter__(self) -> Self:
         return self
@@ -56,39 +56,39 @@ class FileGroup:
     def __repr__(self) -> str:
         return repr(self._original)
 
-    @_like(_Original.aclose)
+    @like(_Original.aclose)
     def close(self) -> None:
-        _run(self._original.aclose())
+        run(self._original.aclose())
 
     @property
-    @_like(_Original.group)
+    @like(_Original.group)
     def group(self) -> str:
         return self._original.group
 
     @property
-    @_like(_Original.container)
+    @like(_Original.container)
     def container(self) -> str:
         return self._original.container
 
     @property
-    @_like(_Original.place)
+    @like(_Original.place)
     def place(self) -> str:
         return self._original.place
 
     @property
-    @_like(_Original.url)
+    @like(_Original.url)
     def url(self) -> str:
         return self._original.url
 
-    @_like(_Original.exists)
+    @like(_Original.exists)
     def exists(self) -> bool:
-        return _run(self._original.exists())
+        return run(self._original.exists())
 
-    @_like(_Original.create_container)
+    @like(_Original.create_container)
     def create_container(self) -> bool:
-        return _run(self._original.create_container())
+        return run(self._original.create_container())
 
-    @_like(_Original.upload)
+    @like(_Original.upload)
     def upload(
         self,
         *sources: str | os.PathLike[str],
@@ -97,33 +97,33 @@ class FileGroup:
         remote_path: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> GroupTransfer:
-        return _run(
+        return run(
             self._original.upload(
                 *sources, recursive=recursive, flatten=flatten, remote_path=remote_path, on_progress=on_progress
             )
         )
 
-    @_like(_Original.download)
+    @like(_Original.download)
     def download(
         self, folder: str | os.PathLike[str], *patterns: str, on_progress: OnProgress | None = None
     ) -> GroupTransfer:
-        return _run(self._original.download(folder, *patterns, on_progress=on_progress))
+        return run(self._original.download(folder, *patterns, on_progress=on_progress))
 
-    @_like(_Original.list)
+    @like(_Original.list)
     def list(self, *patterns: str) -> Iterator[GroupFile]:
-        return _iterate(self._original.list(*patterns), _LISTED_AT_ONCE)
+        return iterate(self._original.list(*patterns), LISTED_AT_ONCE)
 
-    @_like(_Original.delete)
+    @like(_Original.delete)
     def delete(
         self, *patterns: str, until: datetime | None = None, on_progress: OnProgress | None = None
     ) -> GroupDeletion:
-        return _run(self._original.delete(*patterns, until=until, on_progress=on_progress))
+        return run(self._original.delete(*patterns, until=until, on_progress=on_progress))
 
-    @_like(_Original.delete_container)
+    @like(_Original.delete_container)
     def delete_container(self) -> None:
-        _run(self._original.delete_container())
+        run(self._original.delete_container())
 
 
-@_like(file_groups.list_file_groups)
+@like(file_groups.list_file_groups)
 def list_file_groups(target: Target | None = None, *, prefix: str = "") -> Iterator[StoredGroup]:
-    return _iterate(file_groups.list_file_groups(target, prefix=prefix), _LISTED_AT_ONCE)
+    return iterate(file_groups.list_file_groups(target, prefix=prefix), LISTED_AT_ONCE)

@@ -130,6 +130,10 @@ class Fields:
             return None
         return Fields(value, self.at(name), self.problems)
 
+    def section(self, name: str) -> Fields:
+        """A property that is an object; one without properties where it is left out."""
+        return self.part(name) or Fields({}, self.at(name), self.problems)
+
     def parts(self, name: str) -> list[Fields]:
         """A property that is a list of objects."""
         found = []

@@ -11,8 +11,8 @@ class Node:
     """A node, below a folder of its own. `free` is how many of its slots no task has."""
 
     def __init__(self, folder: str, number: int, slots: int) -> None:
-        self.node_id = f"node-{number}"
-        self.root = os.path.join(folder, self.node_id)
+        self.node_id: str = f"node-{number}"
+        self.root: str = os.path.join(folder, self.node_id)
         self.free = slots
         self.is_eligible = True
         """False once its preparation task has failed: then no task of the job runs there."""

@@ -1,8 +1,10 @@
-"""The names of what jobs and tasks may have in JSON, as the Batch REST API knows them."""
+"""The names of what jobs and tasks may have in JSON, as the Batch REST API knows them, and what is said of others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from batch_outputs.desk.fields import Fields
 
 JOB_PROPERTIES = frozenset(
     {
@@ -89,3 +91,12 @@ PARTS: Mapping[str, frozenset[str]] = {
     "uploadOptions": frozenset({"uploadCondition"}),
 }
 """What the objects within a job or a task have, by the name of the property that holds them."""
+
+
+def check_names(fields: Fields, known: frozenset[str], note: Callable[[str], object]) -> None:
+    """Refuse names that are misspelt, in what is read of the objects within too; `note` is told of unknown ones."""
+    for name in fields.check_names(known):  # what the service has told of a job holds many
+        note(f"the property {name} is not known here and not looked at")
+    for name in sorted(known & PARTS.keys()):
+        for part in fields.objects(name):
+            check_names(part, PARTS[name], note)

@@ -31,7 +31,7 @@ class Schedule:
         self, job: Job, tasks: Sequence[Task], nodes: Sequence[Node], runner: Runner, telling: Telling
     ) -> None:
         chosen = {task.task_id for task in tasks}
-        self.results = {task.task_id: TaskResult(task.task_id) for task in tasks}
+        self.results: dict[str, TaskResult] = {task.task_id: TaskResult(task.task_id) for task in tasks}
         self.around: list[TaskResult] = []
         """Those of the preparation and release tasks."""
         self._job = job

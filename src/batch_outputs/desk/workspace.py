@@ -65,7 +65,7 @@ class TryFolder:
         Raises:
             TargetError: it is somebody's folder, or no folder.
         """
-        self.path = os.path.abspath(path)
+        self.path: str = os.path.abspath(path)
         self._lock: int | None = None
         try:
             entries = os.listdir(self.path)

@@ -24,7 +24,7 @@ from batch_outputs.runner.rules import CheckpointRule
 from batch_outputs.runner.uploads import Uploads
 from batch_outputs.sources import OWN_FOLDER, Source, pattern_here
 
-logger = logging.getLogger("batch_outputs.runner")
+logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 
 SETTLE = 1.0
 """Seconds for which a file must not have changed before it counts as written."""

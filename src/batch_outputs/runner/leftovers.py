@@ -32,7 +32,7 @@ from batch_outputs.runner.uploads import Uploads
 from batch_outputs.settings import Target, container_target
 from batch_outputs.storage import JobOutputStorage
 
-logger = logging.getLogger("batch_outputs.runner")
+logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 
 
 class StillRunningError(BatchOutputsError):

@@ -12,7 +12,7 @@ from batch_outputs.runner.launch import Run
 from batch_outputs.runner.preemption import Notice, PreemptionWatch
 from batch_outputs.settings import metadata_url
 
-logger = logging.getLogger("batch_outputs.runner")
+logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from batch_outputs.environment import TaskEnvironment
+from batch_outputs.environment import TaskEnvironment, log_folder
 from batch_outputs.errors import ConfigurationError, InvalidNameError
 from batch_outputs.kinds import TaskOutputKind
 from batch_outputs.location import StoreLocation
@@ -107,14 +107,7 @@ class RunPlan:
     @property
     def logs(self) -> dict[str, OutputName]:
         """The output that each stream becomes, by the stream's file name."""
-        below = ""
-        if self.per_node or (self.per_node is None and self.environment.is_current_node_master is False):
-            if self.environment.node_id is None:
-                raise ConfigurationError(
-                    "Logs per node are wanted and AZ_BATCH_NODE_ID is not set; set it, or leave out --per-node.",
-                    variable="AZ_BATCH_NODE_ID",
-                )
-            below = f"{self.environment.node_id}/"
+        below = log_folder(self.environment, self.per_node)
         return {
             stream: OutputName(self.task_id, TaskOutputKind.TASK_LOG, f"{below}{stream}")
             for stream in STREAMS

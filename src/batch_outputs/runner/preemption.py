@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-logger = logging.getLogger("batch_outputs.runner")
+logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 
 ENDINGS = ("Preempt", "Terminate", "Reboot", "Redeploy")
 """The events after which nothing on the node goes on; `Freeze` is only a pause."""

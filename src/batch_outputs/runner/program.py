@@ -33,10 +33,10 @@ class Program:
     """
 
     def __init__(self, *, grace: float = GRACE) -> None:
-        self.times_asked_to_end = 0
+        self.times_asked_to_end: int = 0
         self.asked_by: int | None = None
         """The first signal that asked for it."""
-        self.was_killed = False
+        self.was_killed: bool = False
         """Whether it had to be killed, as it did not end when it was asked to."""
         self.on_asked_to_end: Callable[[], object] | None = None
         """Called after each time, on the main thread, as a signal handler: do little there."""

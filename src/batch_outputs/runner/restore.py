@@ -27,7 +27,7 @@ from batch_outputs.sources import OWN_FOLDER, pattern_here
 from batch_outputs.storage import JobOutputStorage
 from batch_outputs.transfer import for_each, refuse_links
 
-logger = logging.getLogger("batch_outputs.runner")
+logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 
 MTIME = "lastmodified"
 """Metadata of a checkpoint: its file's time of modification in seconds since 1970, as text."""

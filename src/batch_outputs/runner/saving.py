@@ -12,7 +12,7 @@ from batch_outputs.runner.rules import SaveRule
 from batch_outputs.runner.uploads import Uploads
 from batch_outputs.sources import Source
 
-logger = logging.getLogger("batch_outputs.runner")
+logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 
 
 async def save_by_rules(rules: Sequence[SaveRule], exit_code: int | None, uploads: Uploads, result: RunResult) -> None:

@@ -80,5 +80,5 @@ class Signals:
             self._relayed(signum, None)
 
 
-signals = Signals()
+signals: Signals = Signals()
 """The one of this process."""

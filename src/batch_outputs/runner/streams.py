@@ -19,7 +19,7 @@ from batch_outputs.storage import TaskOutputStorage
 if TYPE_CHECKING:
     from batch_outputs.tracking import TrackedSave
 
-logger = logging.getLogger("batch_outputs.runner")
+logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 
 _PAUSE_AFTER_REFUSAL = 60.0
 

@@ -1,4 +1,4 @@
-"""Stores: where bytes live. `open_store` and `open_account` give the one that a location asks for."""
+"""Stores: where bytes live. What a location asks for is known here alone; all others know the protocol."""
 
 from __future__ import annotations
 
@@ -30,3 +30,12 @@ def open_account(account: Account) -> StoreAccount:
     from batch_outputs.stores.directory import DirectoryStoreAccount
 
     return DirectoryStoreAccount(account)
+
+
+def local_file(location: StoreLocation, name: str) -> str | None:
+    """The path of the local file that a blob is; None where blobs are none, or there is none of this name."""
+    if isinstance(location.account, AzureAccount):
+        return None
+    from batch_outputs.stores.directory.tree import Tree
+
+    return Tree(location.account.place(location.container)).find(name)

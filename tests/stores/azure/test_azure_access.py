@@ -24,7 +24,6 @@ from batch_outputs.stores.azure.access import SCOPE, SasFromKey, Ticket, tickets
 from batch_outputs.stores.azure.bulk import Bulk
 from batch_outputs.stores.azure.content import Source
 from batch_outputs.stores.azure.line import Line
-from batch_outputs.stores.azure.pressure import Pressure
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.azure.wire import Wire
 from stores.azure.answering import answering, refusal, stored
@@ -238,9 +237,9 @@ async def test_a_token_goes_into_the_header() -> None:
     async with answering(handler) as endpoint:
         account = AzureAccount(endpoint, TokenAccess(Identity()))
         place = StoreLocation(account, "job-x")
-        line = Line(account, Renewing(), RetryPolicy(), place=place.place)
+        line = Line(account, Renewing(), RetryPolicy(), None, place=place.place)
         await Wire(place, line).append("log", b"x", offset=0, etag='"0x1"')
-        bulk = Bulk(place, account, Renewing(), RetryPolicy(), Pressure())
+        bulk = Bulk(place, account, Renewing(), RetryPolicy())
         source = Source(b"data", blob="x", place=place.place)
         assert await bulk.put("x", source, content_type=None, metadata={}) is not None
         bulk.close()

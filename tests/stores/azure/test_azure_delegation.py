@@ -66,7 +66,7 @@ async def line_to(handler: Handler) -> AsyncIterator[Line]:
     """A line to a service that answers so."""
     async with answering(handler) as endpoint:
         account = AzureAccount(endpoint, TokenAccess())
-        line = Line(account, Bearer(), RetryPolicy(patience=0), place="acct.blob.core.windows.net")
+        line = Line(account, Bearer(), RetryPolicy(patience=0), None, place="acct.blob.core.windows.net")
         yield line
         await line.aclose()
 

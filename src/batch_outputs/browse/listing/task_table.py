@@ -22,7 +22,7 @@ from batch_outputs.output_state import GROWS_WITHIN
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.storage import JobOutputStorage
 
-logger = logging.getLogger("batch_outputs.browse")
+logger: logging.Logger = logging.getLogger("batch_outputs.browse")
 
 Order: TypeAlias = Literal["id", "-id", "changed", "size", "files"]
 """By id, by id from the end, the newest first, the largest first, those with most outputs first."""

@@ -22,8 +22,7 @@ from batch_outputs.browse.sending.archive_names import ArchiveNames
 from batch_outputs.browse.sending.streaming import verified
 from batch_outputs.browse.served_types import TEXT, served_type
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError
-from batch_outputs.log_parts import goes_on_with_log
-from batch_outputs.outputs import OutputFileReference
+from batch_outputs.outputs import OutputFileReference, goes_on_with_log
 
 _FASTEST, _NOT_AT_ALL = 1, 0
 """How hard to try to make something smaller."""

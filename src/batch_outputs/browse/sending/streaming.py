@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from batch_outputs.errors import BatchOutputsError
 
-logger = logging.getLogger("batch_outputs.browse")
+logger: logging.Logger = logging.getLogger("batch_outputs.browse")
 
 
 class Streamed(Response):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batch_outputs.browse.log_marks import marks_of
+from batch_outputs.browse.moments import moment_of
 from batch_outputs.browse.viewing.family import Family
 from batch_outputs.marks import Reason
 from batch_outputs.output_state import OutputState
@@ -77,7 +78,7 @@ def facts_of(output: OutputFileReference, content_type: str, now: datetime) -> l
         return facts
     marks = marks_of(output)
     if marks.started:
-        begun = _moment(marks.started)
+        begun = moment_of(marks.started)
         facts.append(Fact("Begun", age_text(begun, now), time_text(begun)) if begun else _plain("Begun", marks.started))
     if marks.node:
         facts.append(_plain("Node", marks.node))
@@ -99,11 +100,3 @@ def parts_in_words(family: Family) -> str:
 
 def _plain(term: str, text: str) -> Fact:
     return Fact(term, printable(text[:200]))
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None

@@ -97,8 +97,8 @@ class Search:
     ) -> None:
         if not needle or len(needle) > LONGEST_NEEDLE or "\n" in needle:
             raise ValueError(f"what is looked for is one line of 1 to {LONGEST_NEEDLE:,} characters")
-        self.position = begin or Position()
-        self.is_at_end = False
+        self.position: Position = begin or Position()
+        self.is_at_end: bool = False
         self._output = output
         self._limit = limit
         self._seconds = seconds

@@ -13,6 +13,7 @@ from batch_outputs import wording
 from batch_outputs.browse import addresses
 from batch_outputs.browse.forms import FormError, form_of
 from batch_outputs.browse.log_marks import log_id
+from batch_outputs.browse.moments import moment_of
 from batch_outputs.browse.shared import crumbs_to, failed
 from batch_outputs.browse.site import Site, in_sentence, job_of, output_in, site_of
 from batch_outputs.clearing import Cleared, Clearing
@@ -51,7 +52,7 @@ async def delete(request: Request) -> Response:
         return await _told(site, job, 400, "Nothing was selected, so nothing was deleted.")
     job.task(task_id)  # says if it cannot be one
     if is_confirmed:
-        until = _moment(fields.get("until", [""])[0])
+        until = moment_of(fields.get("until", [""])[0])
         if until is None:
             return await _told(
                 site, job, 400, "The form does not say until when; go back, load it anew, and try again."
@@ -195,11 +196,3 @@ def _task_of(outputs: list[OutputFileReference]) -> str | None:
 
 def _where(job: JobOutputStorage, task_id: str | None) -> str:
     return addresses.job(job.container) if task_id is None else addresses.task(job.container, task_id)
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None

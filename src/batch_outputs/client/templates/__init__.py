@@ -1,9 +1,12 @@
 """Templates of jobs, made into a job and its tasks.
 
-from batch_outputs.client.templates import Template, read_parameters
+    from batch_outputs.client.templates import Template, read_parameters
 
-expansion = Template.read("render.json").expand(read_parameters("values.json"))
-tasks = [task async for task in expansion.tasks()]
+    expansion = Template.read("render.json").expand(read_parameters("values.json"))
+    tasks = [task async for task in expansion.tasks()]
+
+`document` is JSON that knows its places; `parameters`, `expressions` and `placeholders` are what stands in brackets and
+braces, `factories` makes the tasks, `auto_storage` what the service does not know, and `expand` has it all in order.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class StoredContainers:
     def __init__(
         self, target: Target, *, sas: bool = True, expiry: timedelta | datetime = LIFETIME, create_groups: bool = False
     ) -> None:
-        self.signed = 0
+        self.signed: int = 0
         """How many URLs have got a SAS."""
         self._target = target
         self._sas = sas

@@ -26,17 +26,17 @@ class Parameter:
 
     def __init__(self, name: str, definition: Node) -> None:
         self.name = name
-        self.place = definition.place
+        self.place: Place = definition.place
         members = definition.as_object(f"the definition of the parameter {name}")
         for key, member in members.items():
             if key not in _MEMBERS:
                 raise member.error(f"a parameter has no {key}; {suggestion(key, _MEMBERS)}")
         if "type" not in members:
             raise definition.error(f"the parameter {name} has no type; add one of {', '.join(TYPES)}.")
-        self.type = members["type"].as_text("the type").lower()
+        self.type: str = members["type"].as_text("the type").lower()
         if self.type not in TYPES:
             raise members["type"].error(f"{self.type} is no type; use one of {', '.join(TYPES)}.")
-        self.default = members.get("defaultValue")
+        self.default: Node | None = members.get("defaultValue")
         self._limits = {key: self._limit(key, members[key]) for key in _LIMITS if key in members}
         for low, high in (("minValue", "maxValue"), ("minLength", "maxLength")):
             if low in self._limits and high in self._limits and self._limits[low] > self._limits[high]:

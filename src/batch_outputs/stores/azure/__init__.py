@@ -1,12 +1,14 @@
 """Blobs in Azure Blob Storage.
 
-`AzureStore` and `AzureStoreAccount` are fetched when first used, because aiohttp comes with them; obstore and
-azure-storage-blob come later still, with the first request that needs them.
+`AzureStore` and `AzureStoreAccount` are fetched when first used, because aiohttp comes with the latter. It comes with
+the first request of a store that needs it otherwise, and so do obstore and azure-storage-blob.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from batch_outputs.lazy import fetch
 
 if TYPE_CHECKING:
     from batch_outputs.stores.azure.account import AzureStoreAccount
@@ -15,13 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["AzureStore", "AzureStoreAccount"]
 
 
+_HOMES = {"AzureStore": "store", "AzureStoreAccount": "account"}
+
+
 def __getattr__(name: str) -> object:
-    if name == "AzureStore":
-        from batch_outputs.stores.azure.store import AzureStore
-
-        return AzureStore
-    if name == "AzureStoreAccount":
-        from batch_outputs.stores.azure.account import AzureStoreAccount
-
-        return AzureStoreAccount
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return fetch(__name__, _HOMES, name)

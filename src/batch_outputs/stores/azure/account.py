@@ -16,6 +16,7 @@ from batch_outputs.stores.azure.calls import Call
 from batch_outputs.stores.azure.delegation import delegation_key, delegation_period
 from batch_outputs.stores.azure.line import Line
 from batch_outputs.stores.azure.listing import PAGE_SIZE
+from batch_outputs.stores.azure.network import proxy_for
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.azure.store import AzureStore
 from batch_outputs.stores.azure.wire import nothing, read_page
@@ -33,7 +34,8 @@ class AzureStoreAccount:
         self._account = account
         self._place = account.endpoint.partition("://")[2]
         self._tickets = tickets_for(account, None)
-        self._line = Line(account, self._tickets, RetryPolicy.from_environ(), place=self._place)
+        proxy = proxy_for(account.endpoint)
+        self._line = Line(account, self._tickets, RetryPolicy.from_environ(), proxy, place=self._place)
 
     @property
     def account(self) -> AzureAccount:

@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import Protocol
 
 from batch_outputs.stores.base import BlobProperties, BlobType, Written
 
 _METADATA = "x-ms-meta-"
+
+
+class Headers(Protocol):
+    """The headers of an answer as every client has them, whatever the case of their names."""
+
+    def get(self, name: str, default: str, /) -> str:
+        """The text of one, or `default`."""
 
 
 class UnusableAnswerError(Exception):
@@ -79,20 +87,39 @@ def http_date(text: str) -> datetime:
     return parsedate_to_datetime(text).astimezone(UTC)
 
 
-def blob_range(status: int, headers: Mapping[str, str]) -> tuple[int, int, int]:
+def retry_after(headers: Headers) -> float | None:
+    """Seconds to wait, where the answer says so."""
+    text = headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (http_date(text) - service_time(headers)).total_seconds())
+    except ValueError:
+        return None
+
+
+def service_time(headers: Headers) -> datetime:
+    """The service's time, else ours."""
+    try:
+        return http_date(headers.get("Date", ""))
+    except ValueError:
+        return datetime.now(UTC)
+
+
+def blob_range(status: int, headers: Headers) -> tuple[int, int, int]:
     """Which bytes of a blob an answer holds: the first, the one behind the last, and the blob's size.
 
     Raises:
         UnusableAnswerError: the headers are not those of a blob.
     """
+    if not headers.get("ETag", "") or not headers.get("x-ms-blob-type", ""):
+        raise UnusableAnswerError
     try:
-        if not headers["ETag"] or not headers["x-ms-blob-type"]:
-            raise UnusableAnswerError
         if status == 200:
-            size = int(headers["Content-Length"])
+            size = int(headers.get("Content-Length", ""))
             return 0, size, size
-        part, _, total = headers["Content-Range"].removeprefix("bytes ").partition("/")
+        part, _, total = headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         first, _, last = part.partition("-")
         return int(first), int(last) + 1, int(total)
-    except (KeyError, ValueError):
+    except ValueError:
         raise UnusableAnswerError from None

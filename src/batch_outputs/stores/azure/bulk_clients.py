@@ -6,9 +6,8 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from batch_outputs.location import AzureAccount, StoreLocation
 from batch_outputs.stores.azure.access import Ticket
-from batch_outputs.stores.azure.network import KEEP_ALIVE, proxy_for
+from batch_outputs.stores.azure.network import KEEP_ALIVE
 from batch_outputs.stores.azure.retries import RetryPolicy
 
 if TYPE_CHECKING:
@@ -25,13 +24,14 @@ class Clients:
     Both are None until a ticket is there, and where obstore, which reads the environment, does not like what it finds.
     """
 
-    def __init__(self, location: StoreLocation, account: AzureAccount, policy: RetryPolicy) -> None:
+    def __init__(self, container: str, endpoint: str, policy: RetryPolicy, proxy: str | None) -> None:
         self.patient: Client | None = None
         self.prompt: Client | None = None
-        self._location = location
-        self._account = account
-        self._patience = policy.patience
         self.ticket: Ticket | None = None
+        self._container = container
+        self._endpoint = endpoint
+        self._patience = policy.patience
+        self._proxy = proxy
 
     def renew(self, ticket: Ticket) -> None:
         """Use this ticket from now on."""
@@ -51,18 +51,18 @@ class Clients:
         from obstore.store import AzureStore as Client
 
         options: ClientConfig = {
-            "allow_http": self._account.endpoint.startswith("http://"),
+            "allow_http": self._endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=20),
             "timeout": _TIMEOUT,
             "pool_idle_timeout": timedelta(seconds=KEEP_ALIVE),
         }
-        if proxy := proxy_for(self._account.endpoint):
-            options["proxy_url"] = proxy
+        if self._proxy is not None:
+            options["proxy_url"] = self._proxy
         # A provider comes before every key, token and switch that obstore might find in the environment.
         return Client(
-            self._location.container,
+            self._container,
             config={
-                "endpoint": self._account.endpoint,
+                "endpoint": self._endpoint,
                 "account_name": "-",
                 "use_emulator": False,
                 "skip_signature": False,

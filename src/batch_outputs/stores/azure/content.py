@@ -42,11 +42,11 @@ class Source:
     """The content of one put: a `Readable` from its first byte, held to the length it promised."""
 
     def __init__(self, content: bytes | Readable, *, blob: str, place: str) -> None:
-        self.in_memory = isinstance(content, bytes)
+        self.in_memory: bool = isinstance(content, bytes)
         self._content = InMemory(content) if isinstance(content, bytes) else content
         self._blob = blob
         self._place = place
-        self.size = self._content.size
+        self.size: int = self._content.size
         self.rewind()
 
     @property

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
 from batch_outputs.location import Access, KeyAccess, SasFileAccess, TokenAccess
+from batch_outputs.shared_access import sas_moment
 
 _RIGHTS = {"r": "read", "a": "append", "c": "create", "w": "write", "d": "delete", "l": "list"}
 _BAD_SIGNATURE = "AuthenticationFailed"
@@ -50,7 +51,7 @@ def _about_sas(
     fields: Mapping[str, str], access: Access, code: str | None, needs: str, place: str, now: datetime
 ) -> str:
     remedy = f"write a new one into {access.path}" if isinstance(access, SasFileAccess) else "get a new one"
-    expires, starts = _time(fields.get("se")), _time(fields.get("st"))
+    expires, starts = sas_moment(fields.get("se")), sas_moment(fields.get("st"))
     if expires is not None and expires <= now:
         return f"The SAS for {place} expired at {_shown(expires)}; {remedy}."
     if starts is not None and starts > now:
@@ -78,14 +79,6 @@ def _about_sas(
 
 def _because(code: str | None) -> str:
     return f" ({code})" if code else ""
-
-
-def _time(text: str | None) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _shown(time: datetime) -> str:

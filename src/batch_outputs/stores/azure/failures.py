@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import aiohttp
 
@@ -29,7 +29,7 @@ from batch_outputs.errors import (
 from batch_outputs.location import Access
 from batch_outputs.stores.azure import denials
 from batch_outputs.stores.azure.access import Ticket
-from batch_outputs.stores.azure.answers import http_date
+from batch_outputs.stores.azure.answers import retry_after, service_time
 from batch_outputs.stores.azure.calls import Call
 from batch_outputs.stores.azure.pressure import BUSY
 
@@ -82,21 +82,12 @@ class Refusal:
     @property
     def retry_after(self) -> float | None:
         """Seconds to wait, where the answer says so."""
-        text = self.headers.get("Retry-After", "")
-        if text.isascii() and text.isdigit():
-            return float(text)
-        try:
-            return max(0.0, (http_date(text) - self.now).total_seconds())
-        except ValueError:
-            return None
+        return retry_after(self.headers)
 
     @property
     def now(self) -> datetime:
         """The service's time, else ours."""
-        try:
-            return http_date(self.headers.get("Date", ""))
-        except ValueError:
-            return datetime.now(UTC)
+        return service_time(self.headers)
 
 
 def refused(refusal: Refusal, call: Call, ticket: Ticket, *, place: str, access: Access) -> StoreError:

@@ -19,7 +19,7 @@ from batch_outputs.stores.azure.access import Ticket, Tickets
 from batch_outputs.stores.azure.answers import UnusableAnswerError
 from batch_outputs.stores.azure.calls import Call
 from batch_outputs.stores.azure.failures import Refusal, foreign, refused, unanswered
-from batch_outputs.stores.azure.network import proxy_for, shown_proxy
+from batch_outputs.stores.azure.network import shown_proxy
 from batch_outputs.stores.azure.pressure import BUSY, pressure_on
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.azure.transport import as_body, new_session, time_allowed
@@ -39,14 +39,21 @@ class Line:
     """
 
     def __init__(
-        self, account: AzureAccount, tickets: Tickets, policy: RetryPolicy, *, place: str, own_thread: bool = False
+        self,
+        account: AzureAccount,
+        tickets: Tickets,
+        policy: RetryPolicy,
+        proxy: str | None,
+        *,
+        place: str,
+        own_thread: bool = False,
     ) -> None:
         self.place = place
         self.policy = policy
         self._account = account
         self._tickets = tickets
         self._own_thread = own_thread
-        self._proxy = proxy_for(account.endpoint)
+        self._proxy = proxy
         self._pressure = pressure_on(account.endpoint)
         # Over TLS the transport sees to it that bytes arrive as they were sent.
         self._checksums = account.endpoint.startswith("http://")

@@ -1,41 +1,70 @@
-"""Pages of a listing by calls that block: a command that lists needs no other HTTP client for it."""
+"""Pages of a listing over plain connections: a command that lists needs no other HTTP client for it."""
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 from batch_outputs.stores.azure import urls
-from batch_outputs.stores.azure.access import Ticket
+from batch_outputs.stores.azure.access import Ticket, Tickets
+from batch_outputs.stores.azure.answers import UnusableAnswerError
 from batch_outputs.stores.azure.listing import Page
 from batch_outputs.stores.azure.plain_http import PlainHttp
-from batch_outputs.stores.azure.pressure import BUSY, Pressure
-from batch_outputs.threads import Stop
+from batch_outputs.stores.azure.pressure import Pressure
+from batch_outputs.stores.azure.rest import Rest
+from batch_outputs.stores.azure.retries import RetryPolicy
+from batch_outputs.threads import Stop, finished
 
 _PIECE = 256 * 1024
 
 
-class NoPageError(Exception):
-    """The service has answered, with something else than a listing."""
+class PlainPages:
+    """Listings of one container; belongs to one event loop.
 
+    Like `bulk` it is never needed: what goes wrong is asked again over the wire, which also says why, renews tickets
+    and has patience.
+    """
 
-class PageReader:
-    """Listings of one container, for threads. Whatever goes wrong is raised, of whatever class."""
-
-    def __init__(self, http: PlainHttp, container: str, pressure: Pressure) -> None:
+    def __init__(
+        self, http: PlainHttp, container: str, tickets: Tickets, policy: RetryPolicy, pressure: Pressure
+    ) -> None:
         self._http = http
         self._path = urls.container_path(container)
+        self._tickets = tickets
+        self._patience = policy.patience
         self._pressure = pressure
+        self._rest = Rest()
 
-    def read(self, query: str, ticket: Ticket, stop: Stop) -> Page:
-        """The page that an encoded query asks for."""
+    async def page(self, query: str) -> Page | None:
+        """The page that an encoded query asks for; None if it has to be asked for over the wire."""
+        if self._rest.is_needed:
+            return None
+        ticket = await self._tickets.ticket()
+        for pause in self._pressure.pauses(self._patience):
+            await asyncio.sleep(pause)
+        stop = Stop()
+        try:
+            page = await finished(partial(self._read, query, ticket, stop), stop)
+        except (_NoPageError, UnusableAnswerError):
+            return None
+        except Exception:  # of many classes; whoever asks again will find out what is wrong
+            self._rest.failed()
+            return None
+        self._pressure.served()
+        self._rest.succeeded()
+        return page
+
+    def _read(self, query: str, ticket: Ticket, stop: Stop) -> Page:
+        """As a thread does it."""
         page = Page()
         with self._http.answer(self._path, query, ticket, stop) as response:
-            if response.status in BUSY:
-                self._pressure.busy()
             if response.status != 200:
-                raise NoPageError
+                raise _NoPageError
             while piece := response.read(_PIECE):
                 page.feed(piece)
-        if stop.is_set():
-            raise NoPageError  # what was broken off may look whole
-        self._pressure.served()
         page.close()
         return page
+
+
+class _NoPageError(Exception):
+    """The service has answered, with something else than a listing."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
+from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_range
 from batch_outputs.stores.azure.content import BLOCK
 from batch_outputs.stores.azure.plain_http import PlainHttp
-from batch_outputs.stores.azure.pressure import BUSY, Pressure
 from batch_outputs.threads import Stop
 
 if TYPE_CHECKING:  # only large downloads need it
@@ -28,17 +28,12 @@ _PIECE = 256 * 1024
 _AHEAD = 4
 
 
-class RefusedError(Exception):
-    """Another answer than the range that was asked for."""
-
-
 class RangeReader:
     """Ranges of the blobs of one container, for threads. Whatever goes wrong is raised, of whatever class."""
 
-    def __init__(self, http: PlainHttp, container: str, pressure: Pressure) -> None:
+    def __init__(self, http: PlainHttp, container: str) -> None:
         self._http = http
         self._container = container
-        self._pressure = pressure
 
     def pieces(self, ticket: Ticket, name: str, etag: str, offset: int, size: int, stop: Stop) -> Generator[memoryview]:
         """The bytes from `offset` to `size`, a range behind the other; each piece is good until the next one."""
@@ -49,7 +44,7 @@ class RangeReader:
                 while offset < behind:
                     length = response.readinto(memory[: behind - offset])
                     if not length:
-                        raise RefusedError
+                        raise UnusableAnswerError
                     yield memory[:length]
                     offset += length
 
@@ -86,7 +81,7 @@ class RangeReader:
             while filled < len(memory):
                 length = response.readinto(memory[filled:])
                 if not length:
-                    raise RefusedError
+                    raise UnusableAnswerError
                 filled += length
 
     @contextmanager
@@ -97,13 +92,8 @@ class RangeReader:
         path = urls.blob_path(self._container, name)
         headers = {"x-ms-range": f"bytes={offset}-{behind - 1}", "If-Match": etag}
         with self._http.answer(path, "", ticket, stop, headers) as response:
-            self._check(response, offset, behind)
+            *found, _ = blob_range(response.status, response.headers)
+            is_range = response.status == 206 and found == [offset, behind]
+            if not is_range or response.length != behind - offset:
+                raise UnusableAnswerError
             yield response
-
-    def _check(self, response: HTTPResponse, offset: int, behind: int) -> None:
-        if response.status in BUSY:
-            self._pressure.busy()
-        is_range = response.getheader("Content-Range", "").startswith(f"bytes {offset}-{behind - 1}/")
-        is_of_blob = response.getheader("x-ms-blob-type") is not None
-        if not (response.status == 206 and is_range and is_of_blob and response.length == behind - offset):
-            raise RefusedError

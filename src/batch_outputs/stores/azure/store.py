@@ -13,6 +13,8 @@ from batch_outputs.stores.azure.bulk import Bulk
 from batch_outputs.stores.azure.content import Source
 from batch_outputs.stores.azure.listings import Listings
 from batch_outputs.stores.azure.network import proxy_for
+from batch_outputs.stores.azure.pages import PlainPages
+from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import pressure_on
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, BlockingCalls, Page, Readable, Written
@@ -41,10 +43,14 @@ class AzureStore:
         self._own_thread = own_thread
         self._policy = RetryPolicy.from_environ()
         self._tickets = tickets_for(account, location.container)
-        proxy_for(account.endpoint)  # refuses what is no proxy, before there is any request
-        self._bulk = None
+        self._proxy = proxy_for(account.endpoint)
+        self._http = self._bulk = self._plain_pages = None
         if not own_thread and bulk.is_wanted():
-            self._bulk = Bulk(location, account, self._tickets, self._policy, pressure_on(account.endpoint))
+            if self._proxy is None:  # with one in between the wire does it, which knows how to speak to it
+                pressure = pressure_on(account.endpoint)
+                self._http = PlainHttp(account.endpoint, pressure)
+                self._plain_pages = PlainPages(self._http, location.container, self._tickets, self._policy, pressure)
+            self._bulk = Bulk(location, account, self._tickets, self._policy, proxy=self._proxy, http=self._http)
         self._listings = Listings(self._page)
 
     @property
@@ -130,11 +136,13 @@ class AzureStore:
         """Give back connections and threads."""
         if self._bulk is not None:
             self._bulk.close()
+        if self._http is not None:
+            self._http.close()
         if "_wire" in self.__dict__:
             await self._wire.aclose()
 
     async def _page(self, query: str) -> listing.Page:
-        page = None if self._bulk is None else await self._bulk.page(query)
+        page = None if self._plain_pages is None else await self._plain_pages.page(query)
         return await self._wire.page(query) if page is None else page
 
     @cached_property
@@ -145,7 +153,7 @@ class AzureStore:
         from batch_outputs.stores.azure.wire import Wire
 
         place = self._location.place
-        line = Line(self._account, self._tickets, self._policy, place=place, own_thread=self._own_thread)
+        line = Line(self._account, self._tickets, self._policy, self._proxy, place=place, own_thread=self._own_thread)
         return Wire(self._location, line, own_thread=self._own_thread)
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from batch_outputs.errors import InvalidNameError
+from batch_outputs.location import is_container_name
 
 API_VERSION = "2022-11-02"
 """The version of the service's interface that is spoken."""
 
-_CONTAINER_NAME = re.compile(r"\$root|\$web|\$logs|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
 _METADATA_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_TEXT = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 _SAS_CHARACTERS = "%&=/:,;!*'()~$@?"
@@ -95,7 +95,7 @@ def check_container_name(name: str) -> None:
     Raises:
         InvalidNameError: it is not 3 to 63 lower-case letters, digits and single hyphens.
     """
-    if not _CONTAINER_NAME.fullmatch(name):
+    if not is_container_name(name):
         raise InvalidNameError(
             f"{name!r} is not a container's name; use 3 to 63 lower-case letters, digits and single hyphens.", name=name
         )

@@ -30,13 +30,13 @@ from batch_outputs.errors import (
     StoreError,
     WrongBlobTypeError,
 )
-from batch_outputs.files import read_at
+from batch_outputs.files import read_at, write_all
 from batch_outputs.location import StoreLocation
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, Readable, Written
 from batch_outputs.stores.directory.escaping import PRIVATE
 from batch_outputs.stores.directory.failures import store_error
 from batch_outputs.stores.directory.records import Draft, Record, Records
-from batch_outputs.stores.directory.system import Kind, kind_at, kind_of, locked, lstat, move, open_plain, write_all
+from batch_outputs.stores.directory.system import Kind, kind_at, kind_of, locked, lstat, move, open_plain
 from batch_outputs.stores.directory.tree import InTheWayError, Tree
 
 PIECE = 4 * 1024 * 1024

@@ -36,22 +36,11 @@ def kind_at(path: str) -> Kind | None:
 
 def kind_of(status: os.stat_result) -> Kind:
     """What an `lstat` has found."""
-    if _is_junction(status):
+    if files.is_link(status):
         return Kind.OTHER
     if stat.S_ISREG(status.st_mode):
         return Kind.FILE
     return Kind.FOLDER if stat.S_ISDIR(status.st_mode) else Kind.OTHER
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data` where the descriptor stands.
-
-    Raises:
-        OSError: as `os.write`; some of the data may have been written.
-    """
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 @contextmanager
@@ -98,9 +87,6 @@ if sys.platform == "win32":
                 time.sleep(0.02)
         return os.replace(source, target)
 
-    def _is_junction(status: os.stat_result) -> bool:
-        return status.st_reparse_tag == stat.IO_REPARSE_TAG_MOUNT_POINT
-
     def _lock(descriptor: int) -> None:
         # LK_LOCK would look once a second and give up after ten.
         while True:
@@ -128,9 +114,6 @@ else:
     def move(source: str, target: str) -> None:
         """Rename a file over another."""
         os.replace(source, target)
-
-    def _is_junction(_status: os.stat_result) -> bool:
-        return False
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
