@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import inspect
 import subprocess
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import FunctionType, ModuleType
 
 import pytest
 
 import batch_outputs
-from batch_outputs import errors, sync
+from batch_outputs import client, errors, runner, sync
+from batch_outputs.client import sync as client_sync
+from batch_outputs.client import templates
+from support.signatures import Signatures, public_signatures, used_signatures
 
+TYPED_USES = Path(__file__).parent / "typing" / "api.py"
+LAZY = [batch_outputs, client, templates, runner]
+PUBLIC = [*LAZY, sync, client_sync]
 HEAVY = {
     *("aiofiles", "aiohttp", "anyio", "asyncio", "azure", "click", "http", "obstore", "ssl", "urllib.request"),
     "watchfiles",
@@ -25,18 +34,92 @@ def loaded_by(statement: str) -> set[str]:
     return HEAVY.intersection(modules)
 
 
-@pytest.mark.parametrize("module", [batch_outputs, sync])
+def unexported(module: ModuleType) -> set[str]:
+    """The public classes and functions that a module defines and does not export."""
+    defined = {
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type | FunctionType) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+    return defined - set(module.__all__)
+
+
+def names_for_checkers(source: str) -> dict[str, str]:
+    """What a package imports for type checkers only: by name, the module that it is from."""
+    blocks = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
+    imports = [line for block in blocks for line in block.body if isinstance(line, ast.ImportFrom)]
+    return {alias.name: line.module or "" for line in imports for alias in line.names}
+
+
+@pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
 def test_all_is_complete_and_sorted(module: ModuleType) -> None:
-    """`__all__` is sorted, each name in it exists, and no public name is missing from it."""
+    """`__all__` is sorted, each name in it exists and is documented, and no class or function is left out of it."""
     names = module.__all__
     assert list(names) == sorted(names)
     for name in names:
         assert getattr(module, name).__doc__, name
-    for name in set(vars(module)) - set(names):
-        value = getattr(module, name)
-        # Of what has no underscore, only modules, imports and what belongs to a signature may be left out.
-        ours = inspect.isclass(value) and value.__module__ == module.__name__
-        assert name.startswith("_") or not ours, name
+    assert unexported(module) == set()
+
+
+@pytest.mark.parametrize("package", LAZY, ids=lambda package: package.__name__)
+def test_a_type_checker_sees_what_is_fetched(package: ModuleType) -> None:
+    """Names that are fetched when first used are for a type checker the same ones, from the same modules."""
+    assert package.__file__
+    seen = names_for_checkers(Path(package.__file__).read_text(encoding="utf-8"))
+    assert seen == {name: f"{package.__name__}.{home}" for name, home in package._HOMES.items()}
+    at_once = {name for name in package.__all__ if getattr(package, name).__module__ == "batch_outputs.names"}
+    assert set(package.__all__) - set(seen) <= at_once  # what comes with the package itself
+    assert set(seen) <= set(package.__all__)
+
+
+def test_an_incomplete_module_is_noticed() -> None:
+    """A class and a function that `__all__` lacks are named, and what is imported or private is not."""
+    module = ModuleType("made_up")
+    program = "from pathlib import Path\nclass A: pass\nclass _B: pass\ndef c(): pass\nclass D: pass\n__all__ = ['D']"
+    exec(program, vars(module))  # noqa: S102 - a module that is in no file
+    assert unexported(module) == {"A", "c"}
+    source = "if TYPE_CHECKING:\n    from a.b import C, D\n    from e import F\nimport g\nfrom h import I"
+    assert names_for_checkers(source) == {"C": "a.b", "D": "a.b", "F": "e"}
+
+
+def unused(source: str) -> Signatures:
+    """Public signatures, and parameters of them, that the source for the type checker does not use."""
+    spec = importlib.util.spec_from_file_location("typed_uses", TYPED_USES)
+    assert spec
+    assert spec.loader
+    names = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(names)
+    used = used_signatures(source, vars(names))
+    public = public_signatures(PUBLIC)
+    return {
+        name: parameters - used.get(name, frozenset())
+        for name, parameters in public.items()
+        if name not in used or parameters - used[name]
+    }
+
+
+def test_the_type_checker_sees_every_signature() -> None:
+    """Of everything public, each function, method, property, field and parameter stands in `typing/api.py`."""
+    assert unused(TYPED_USES.read_text(encoding="utf-8")) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        (
+            '    assert_type(await output.read_text("utf-8", errors="replace"), str)\n',
+            {"batch_outputs.outputs.OutputFileReference.read_text": {"encoding", "errors"}},
+        ),
+        ("    assert_type(outputs.task_id, str)\n", {"batch_outputs.storage.TaskOutputStorage.task_id": set()}),
+        (", on_outage=print", {"batch_outputs.outputs.OutputFileReference.follow": {"on_outage"}}),
+        ('    assert_type(job_container_name("job"), str)\n', {"batch_outputs.names.job_container_name": {"job_id"}}),
+    ],
+)
+def test_a_missing_line_is_noticed(line: str, missing: dict[str, set[str]]) -> None:
+    """A method, a property, a parameter and a function that `typing/api.py` lacks are named."""
+    source = TYPED_USES.read_text(encoding="utf-8")
+    assert line in source
+    assert unused(source.replace(line, "", 1)) == missing
 
 
 def test_the_package_says_what_it_has() -> None:

@@ -6,20 +6,22 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 import batch_outputs
-from batch_outputs import JobOutputKind, TaskOutputKind, sync, tracking
+from batch_outputs import JobOutputKind, TaskOutputKind, client, sync, tracking
+from batch_outputs.client import sync as client_sync
 from batch_outputs.errors import BlobNotFoundError, InvalidNameError, SourceNotFoundError
 from batch_outputs.location import DirectoryAccount
 from batch_outputs.settings import Target
@@ -30,6 +32,16 @@ from support.fault_proxy import FaultProxy
 CLASSES = ["JobOutputStorage", "OutputAccount", "OutputFileReference", "TaskOutputStorage", "TrackedSave"]
 RECORDS = ["OutputPage", "SaveProgress"]
 RENAMED = {"aclose": "close"}
+PAIRS = [
+    *((getattr(sync, name), getattr(batch_outputs, name)) for name in CLASSES),
+    (client_sync.FileGroup, client.FileGroup),
+]
+FUNCTIONS = ["job_output_storage", "list_file_groups", "task_environment_settings", "task_output_storage"]
+IN_BLOCKING = {
+    "AsyncIterator": "Iterator",
+    "AbstractAsyncContextManager": "AbstractContextManager",
+    **dict.fromkeys(["async_outputs.", "async_storage.", "async_tracking.", "output_storage.", "sync."], ""),
+}
 
 
 @pytest.fixture
@@ -55,12 +67,66 @@ def public(kind: type) -> dict[str, Any]:
     }
 
 
-def parameters(attribute: Any) -> list[tuple[str, Any, Any]]:
-    """Names, kinds and defaults of the parameters of a method, or the fact that it is a property."""
+def parameters(attribute: Any) -> list[tuple[str, ...]]:
+    """Names, kinds, defaults and types of a method's parameters, and the type of what it returns.
+
+    Types are as the blocking face has them. A property says that it is one.
+    """
     if isinstance(attribute, property):
-        return [("settable" if attribute.fset else "property", None, None)]
+        of_getter = parameters(attribute.fget)
+        return [("settable" if attribute.fset else "property",), *of_getter]
     function = getattr(attribute, "__func__", attribute)
-    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+    signature = inspect.signature(function)
+    return [
+        *((p.name, p.kind.name, repr(p.default), blocking(p.annotation)) for p in signature.parameters.values()),
+        ("return", blocking(signature.return_annotation)),
+    ]
+
+
+def blocking(annotation: object) -> str:
+    """An annotation of either face, in the words of the blocking one."""
+    annotation = str(annotation)
+    for word, replaced in IN_BLOCKING.items():
+        annotation = re.sub(rf"\b{re.escape(word)}", replaced, annotation)
+    return annotation
+
+
+def differences(blocking: type, original: type) -> list[str]:
+    """The public methods and properties that two classes do not have alike."""
+    one, other = public(blocking), public(original)
+    alike = {
+        name
+        for name in one.keys() & other.keys()
+        if parameters(one[name]) == parameters(other[name])
+        and isinstance(one[name], classmethod) == isinstance(other[name], classmethod)
+    }
+    return sorted((one.keys() | other.keys()) - alike)
+
+
+class MadeUpOriginal(Protocol):
+    def same(self, a: int = 1) -> AsyncIterator[str]: ...
+    def missing(self) -> None: ...
+    def parameter(self, a: int) -> None: ...
+    def default(self, a: int = 1) -> None: ...
+    def annotation(self, a: int) -> None: ...
+    def result(self) -> int: ...
+    @property
+    def setter(self) -> int: ...
+    async def aclose(self) -> None: ...
+
+
+class MadeUpBlocking(Protocol):
+    def same(self, a: int = 1) -> Iterator[str]: ...
+    def more(self) -> None: ...
+    def parameter(self, b: int) -> None: ...
+    def default(self, a: int = 2) -> None: ...
+    def annotation(self, a: str) -> None: ...
+    def result(self) -> str: ...
+    @property
+    def setter(self) -> int: ...
+    @setter.setter
+    def setter(self, value: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class TestFaces:
@@ -70,19 +136,32 @@ class TestFaces:
         for name in set(sync.__all__) - {*CLASSES, *RECORDS}:
             assert getattr(sync, name) is getattr(batch_outputs, name)
 
-    @pytest.mark.parametrize("name", CLASSES)
-    def test_same_methods(self, name: str) -> None:
-        """Each class has the same public methods and properties, with the same parameters and defaults."""
-        blocking, original = public(getattr(sync, name)), public(getattr(batch_outputs, name))
-        assert blocking.keys() == original.keys()
-        for method in blocking:
-            assert parameters(blocking[method]) == parameters(original[method]), method
-            assert isinstance(blocking[method], classmethod) == isinstance(original[method], classmethod), method
+    def test_same_names_of_the_client(self) -> None:
+        """Of the client's names, those that make requests or give outputs are in the blocking face, and no others."""
+        waits = {name for name in client.__all__ if inspect.iscoroutinefunction(getattr(client, name))}
+        lists = {name for name in client.__all__ if inspect.isasyncgenfunction(getattr(client, name))}
+        gives_outputs = {"FileGroup", "job_output_storage", "task_output_storage"}
+        assert set(client_sync.__all__) == waits | lists | gives_outputs | {"template_tasks"}
 
-    @pytest.mark.parametrize("name", CLASSES)
-    def test_documented(self, name: str) -> None:
+    @pytest.mark.parametrize(("blocking", "original"), PAIRS)
+    def test_same_methods(self, blocking: type, original: type) -> None:
+        """Each class has the same public methods and properties, with the same parameters, defaults and types."""
+        assert differences(blocking, original) == []
+
+    @pytest.mark.parametrize("name", FUNCTIONS)
+    def test_same_functions_of_the_client(self, name: str) -> None:
+        """Each function of the client has the same parameters, defaults and types."""
+        assert parameters(getattr(client_sync, name)) == parameters(getattr(client, name))
+
+    def test_a_difference_is_noticed(self) -> None:
+        """A method that one face lacks, and another parameter, default, type or result, are differences."""
+
+        expected = ["annotation", "default", "missing", "more", "parameter", "result", "setter"]
+        assert differences(MadeUpBlocking, MadeUpOriginal) == expected
+
+    @pytest.mark.parametrize(("kind", "_"), PAIRS)
+    def test_documented(self, kind: type, _: type) -> None:
         """Every public method of the blocking face says what it does."""
-        kind = getattr(sync, name)
         assert kind.__doc__
         assert [method for method in public(kind) if not getattr(kind, method).__doc__] == []
 
