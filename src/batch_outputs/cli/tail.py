@@ -25,6 +25,8 @@ T = TypeVar("T")
 _LEAST_WAIT = 1.0
 """Seconds between two searches for a name that is not there; each takes several requests."""
 
+_INSTEAD = "If it is another's, name that task with --task; batch-outputs list shows what there is."
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:
@@ -160,7 +162,7 @@ class _Follower:
                     if self._task is None and not says_whose(self._name):
                         raise  # nobody would ever save it for the job as a whole
                     owner = f" of task {self._task}" if self._task is not None else ""
-                    say(f"there is no {self._name}{owner} in {self._job.place} yet; waiting for it.")
+                    say(f"there is no {self._name}{owner} in {self._job.place} yet; waiting for it. {_INSTEAD}")
                 waits = True
             else:
                 return output, waits
