@@ -13,7 +13,7 @@ import click
 from batch_outputs.cli.codes import FAILURE
 from batch_outputs.cli.help_page import Group, argument, option
 from batch_outputs.cli.options import Where, not_empty, run_async, where_options
-from batch_outputs.cli.table import Column, Table, at_terminal, when_text, width_of
+from batch_outputs.cli.table import Column, Table, changed_column, when_text, width_of
 from batch_outputs.cli.talk import say, say_where, show, somebody_to_ask, talk_to_terminal
 from batch_outputs.wording import counted, printable, size_text
 
@@ -169,7 +169,7 @@ async def _list_groups(where: Where, *, as_json: bool) -> None:
         return
     found = [group async for group in groups]
     table = Table(
-        Column("CHANGED", 10 if at_terminal() else 20),
+        changed_column(),
         Column("GROUP", width_of("GROUP", (group.group for group in found), at_most=_WIDEST_NAME)),
         Column("CONTAINER"),
     )
@@ -182,7 +182,7 @@ async def _list_groups(where: Where, *, as_json: bool) -> None:
 async def _list_files(name: str, where: Where, *, as_json: bool) -> None:
     from batch_outputs.client import FileGroup
 
-    table = Table(Column("SIZE", 9, right=True), Column("CHANGED", 10 if at_terminal() else 20), Column("NAME"))
+    table = Table(Column("SIZE", 9, right=True), changed_column(), Column("NAME"))
     files = size = 0
     async with FileGroup.at(where.target_to_read(), name) as group:
         async for file in group.list():

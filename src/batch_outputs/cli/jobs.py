@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from batch_outputs.cli.help_page import argument, command, option
 from batch_outputs.cli.options import Where, run_async, where_options
-from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal, when_text, width_of
+from batch_outputs.cli.table import COLOURS, Cell, Column, Table, changed_column, when_text, width_of
 from batch_outputs.cli.talk import check_output, say, show
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import is_of_earlier_attempt
@@ -64,7 +64,7 @@ async def _jobs(prefix: str, where: Where, *, as_json: bool) -> None:
         if rest is None:
             first.sort(key=lambda job: (job.last_modified is not None, job.last_modified), reverse=True)
         table = Table(
-            Column("CHANGED", 10 if at_terminal() else 20),
+            changed_column(),
             Column("JOB", width_of("JOB", (job.name for job in first), at_most=_WIDEST_NAME)),
             Column("CONTAINER"),
         )
@@ -127,7 +127,7 @@ async def _tasks(prefix: str, where: Where, *, long: bool, as_json: bool) -> Non
             table = Table(
                 Column("OUTPUTS", 9, right=True),
                 Column("SIZE", 9, right=True),
-                Column("CHANGED", 10 if at_terminal() else 20),
+                changed_column(),
                 Column("STATE", 8),
                 Column("EXIT", 5, right=True),
                 Column("TASK"),

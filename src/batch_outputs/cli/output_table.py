@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal
+from batch_outputs.cli.table import COLOURS, Cell, Column, Table, at_terminal, changed_column, when_text
 from batch_outputs.cli.talk import show
-from batch_outputs.wording import age_text, size_text, time_text
+from batch_outputs.wording import size_text
 
 if TYPE_CHECKING:
     from batch_outputs.output_state import OutputState
@@ -20,12 +20,12 @@ class OutputTable:
 
     def __init__(self, show: Callable[[str], None] = show) -> None:
         self._at_terminal = at_terminal()
-        when, state = (Column("CHANGED", 10), 8) if self._at_terminal else (Column("CHANGED", 20), 7)
-        self._table = Table(Column("SIZE", 9, right=True), when, Column("STATE", state), Column("NAME"), show=show)
+        state = Column("STATE", 8 if self._at_terminal else 7)
+        self._table = Table(Column("SIZE", 9, right=True), changed_column(), state, Column("NAME"), show=show)
 
     def row(self, output: OutputFileReference, state: OutputState, now: datetime) -> None:
         """Show one that has been looked at."""
-        changed = age_text(output.last_modified, now) if self._at_terminal else time_text(output.last_modified)
+        changed = when_text(output.last_modified, now)
         self._table.row(size_text(output.size), changed, self._state_cell(output, state), output.blob_name)
 
     def _state_cell(self, output: OutputFileReference, state: OutputState) -> Cell | str:

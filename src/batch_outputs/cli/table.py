@@ -83,6 +83,11 @@ def wants_colours() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def changed_column() -> Column:
+    """The column of what `when_text` gives."""
+    return Column("CHANGED", 10 if at_terminal() else 20)
+
+
 def when_text(moment: datetime | None, now: datetime) -> str:
     """When something changed: at a terminal how long ago, elsewhere the time in UTC."""
     return age_text(moment, now) if at_terminal() else time_text(moment)
