@@ -22,7 +22,7 @@ TYPED_USES = Path(__file__).parent / "typing" / "api.py"
 LAZY = [batch_outputs, client, templates, runner]
 PUBLIC = [*LAZY, sync, client_sync]
 HEAVY = {
-    *("aiofiles", "aiohttp", "anyio", "asyncio", "azure", "click", "http", "obstore", "ssl", "urllib.request"),
+    *("aiofiles", "aiohttp", "anyio", "asyncio", "azure", "click", "http", "ssl", "urllib.request"),
     "watchfiles",
 }
 
@@ -163,7 +163,7 @@ with tempfile.TemporaryDirectory() as folder:
         job.create_container()
         job.save_text("JobOutput", "x", "a").read_text()
 """
-    assert loaded_by(program) & {"azure", "aiohttp", "obstore"} == set()
+    assert loaded_by(program) & {"azure", "aiohttp"} == set()
 
 
 def test_the_error_tree() -> None:

@@ -17,7 +17,7 @@ from support.command import Desk
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="shells of POSIX")
 
 needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-HEAVY = {"azure", "aiohttp", "obstore", "asyncio", "anyio", "watchfiles"}
+HEAVY = {"azure", "aiohttp", "asyncio", "anyio", "watchfiles"}
 
 
 def completed(desk: Desk, typed: str) -> str:

@@ -28,7 +28,7 @@ PAGES = (*COMMANDS, "browse")
 TEMPLATE = """{"parameters": {"frames": {"type": "int"}}, "job": {"taskFactory": {
     "type": "parametricSweep", "parameterSets": [{"start": 1, "end": "[parameters('frames')]"}],
     "repeatTask": {"commandLine": "render {0}"}}}}"""
-HEAVY = {"azure", "aiohttp", "obstore", "asyncio", "anyio", "aiofiles", "watchfiles", "importlib.metadata"}
+HEAVY = {"azure", "aiohttp", "asyncio", "anyio", "aiofiles", "watchfiles", "importlib.metadata"}
 SHOW_MODULES = "import sys, json, atexit; atexit.register(lambda: print(json.dumps(list(sys.modules))));"
 
 

@@ -305,7 +305,7 @@ def test_program_starts_before_anything_heavy(desk: Desk) -> None:
     )
     modules = {name.partition(".")[0] for name in done.stdout.decode().strip().split(",")}
     assert "batch_outputs" in modules
-    assert not modules & {"azure", "aiohttp", "asyncio", "anyio", "aiofiles", "obstore", "watchfiles"}, loaded
+    assert not modules & {"azure", "aiohttp", "asyncio", "anyio", "aiofiles", "watchfiles"}, loaded
 
 
 @pytest.mark.parametrize(

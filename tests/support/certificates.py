@@ -11,10 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def self_signed(folder: Path, host: str, *, authority: bool = True) -> tuple[Path, Path]:
-    """Files with a certificate of that host, for whoever is to trust it (`SSL_CERT_FILE`), and with its private key.
-
-    As that of an `authority` it is taken by all but obstore, which takes only one that is none.
-    """
+    """Files with a certificate of that host, for whoever is to trust it (`SSL_CERT_FILE`), and with its private key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)

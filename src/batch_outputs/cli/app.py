@@ -75,7 +75,7 @@ _VARIABLES = Section(
         Entry(
             "BATCH_OUTPUTS_RETRY_SECONDS", "Seconds for which a request without an answer is repeated.", ["default: 15"]
         ),
-        Entry("BATCH_OUTPUTS_BULK", "0: save and download files without obstore, more slowly."),
+        Entry("BATCH_OUTPUTS_BULK", "0: save and download over one kind of connection only, more slowly."),
         Entry("BATCH_OUTPUTS_METADATA_URL", "Where the end of the node is announced.", ["default: by Azure"]),
         Entry("BATCH_OUTPUTS_DEBUG", "Not empty: errors come with a traceback."),
         Entry("NO_COLOR", "Not empty: no colours at a terminal."),

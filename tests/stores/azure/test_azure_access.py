@@ -24,6 +24,8 @@ from batch_outputs.stores.azure.access import SCOPE, SasFromKey, Ticket, tickets
 from batch_outputs.stores.azure.bulk import Bulk
 from batch_outputs.stores.azure.content import Source
 from batch_outputs.stores.azure.line import Line
+from batch_outputs.stores.azure.plain_http import PlainHttp
+from batch_outputs.stores.azure.pressure import Pressure
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.azure.wire import Wire
 from stores.azure.answering import answering, refusal, stored
@@ -222,15 +224,14 @@ class Renewing:
 
 
 async def test_a_token_goes_into_the_header() -> None:
-    """Over the wire and over obstore a token is the bearer's; refused, the next one is shown, of an append too."""
+    """By each way a token is the bearer's; refused, the next one is shown, of an append too."""
     shown: list[tuple[str, str]] = []
 
     async def handler(request: web.Request) -> web.Response:
         await request.read()
         assert "sig" not in request.query_string
-        agent = request.headers["User-Agent"].partition("/")[0]
-        shown.append((agent, request.headers["Authorization"]))
-        if shown[-1][1] == "Bearer first" and agent != "object_store":
+        shown.append((request.path, request.headers["Authorization"]))
+        if shown[-1] == ("/acct/job-x/log", "Bearer first"):
             return refusal(401, "InvalidAuthenticationInfo")
         return stored()
 
@@ -239,15 +240,16 @@ async def test_a_token_goes_into_the_header() -> None:
         place = StoreLocation(account, "job-x")
         line = Line(account, Renewing(), RetryPolicy(), None, place=place.place)
         await Wire(place, line).append("log", b"x", offset=0, etag='"0x1"')
-        bulk = Bulk(place, account, Renewing(), RetryPolicy())
-        source = Source(b"data", blob="x", place=place.place)
-        assert await bulk.put("x", source, content_type=None, metadata={}) is not None
+        http = PlainHttp(endpoint, Pressure())
+        bulk = Bulk(place, Renewing(), RetryPolicy(), http)
+        assert await bulk.put("x", Source(b"data", blob="x", place=place.place), {}) is not None
         bulk.close()
+        http.close()
         await line.aclose()
     assert shown == [
-        ("batch-outputs", "Bearer first"),
-        ("batch-outputs", "Bearer second"),
-        ("object_store", "Bearer first"),
+        ("/acct/job-x/log", "Bearer first"),
+        ("/acct/job-x/log", "Bearer second"),
+        ("/acct/job-x/x", "Bearer first"),
     ]
 
 
@@ -291,11 +293,11 @@ def test_the_identity_of_the_environment(monkeypatch: pytest.MonkeyPatch, on_nod
 
 
 def test_importing_is_cheap() -> None:
-    """The package brings neither aiohttp nor azure nor obstore; the store brings only aiohttp."""
+    """The package brings neither aiohttp nor azure; the store brings only aiohttp."""
     program = """
 import sys
 def loaded():
-    return sorted({name.partition(".")[0] for name in sys.modules} & {"aiohttp", "azure", "obstore"})
+    return sorted({name.partition(".")[0] for name in sys.modules} & {"aiohttp", "azure"})
 import batch_outputs.stores.azure
 print(loaded())
 from batch_outputs.stores.azure import AzureStore, AzureStoreAccount

@@ -239,7 +239,7 @@ async def test_a_connection_that_was_idle_for_long_is_not_used() -> None:
 
     def ask(http: PlainHttp) -> bytes:
         with http.answer("/x", "", Ticket(), Stop()) as response:
-            return response.read()
+            return response.read(100)
 
     async with answering(handler) as endpoint:
         http = PlainHttp(endpoint, Pressure(), clock=lambda: now)
@@ -254,7 +254,7 @@ def test_an_address_without_a_port() -> None:
     failure: Exception | None = None
     try:
         with PlainHttp("http://[::1]/acct", Pressure()).answer("/x", "", Ticket(), Stop()) as response:
-            response.read()
+            response.read(100)
     except OSError as error:
         failure = error
     assert not isinstance(failure, socket.gaierror)
@@ -271,7 +271,7 @@ async def test_an_ipv6_address() -> None:
     def ask(endpoint: str) -> bytes:
         http = PlainHttp(endpoint, Pressure())
         with http.answer("/x", "a=b", Ticket("sig=c"), Stop()) as response:
-            text = response.read()
+            text = response.read(100)
         http.close()
         return text
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,8 +16,12 @@ import pytest
 from batch_outputs import TaskOutputStorage
 from batch_outputs.errors import StoreError
 from batch_outputs.stores.azure import AzureStore
+from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.content import InMemory
+from batch_outputs.stores.azure.http1 import BrokenAnswerError
+from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import Pressure, pressure_on
+from batch_outputs.threads import Stop
 from support.azurite import Container
 from support.command import wait_until
 from support.fault_proxy import FaultProxy
@@ -276,3 +282,29 @@ async def test_the_service_is_spared(
     assert len([blob async for blob in store.list()]) == many
     # All of them once; each for itself would be refused twice or three times more.
     assert many <= refused.fired < 1.7 * many
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_refused_before_all_has_come(says: bool) -> None:
+    """Who refuses a request while its body is still being sent, and hangs up, is heard; who only hangs up is not."""
+    pressure = Pressure()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def refuse() -> None:
+            wire, _ = server.accept()
+            with wire:
+                wire.recv(1000)
+                if says:
+                    wire.sendall(b"HTTP/1.1 503 Busy\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n")
+
+        refusing = threading.Thread(target=refuse)
+        refusing.start()
+        http = PlainHttp(f"http://127.0.0.1:{server.getsockname()[1]}/acct", pressure)
+        try:
+            status = http.put("/x", "", Ticket(), Stop(), {}, bytes(64 << 20)).status
+        except (OSError, BrokenAnswerError):
+            status = 0
+        refusing.join()
+        http.close()
+    assert status == (503 if says else 0)
+    assert [pause > 4 for pause in pressure.pauses(5.0)][:1] == [True] * says

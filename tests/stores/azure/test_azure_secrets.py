@@ -63,7 +63,7 @@ def forms(secret: str) -> set[str]:
 
 
 def everything_told(error: BaseException) -> str:
-    """All that an error and what hangs on it can show; what aiohttp or obstore raised must not hang on it at all."""
+    """All that an error and what hangs on it can show; what aiohttp raised must not hang on it at all."""
     told = []
     while True:
         assert type(error).__module__.startswith("batch_outputs."), error

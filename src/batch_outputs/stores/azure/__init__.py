@@ -1,7 +1,7 @@
 """Blobs in Azure Blob Storage.
 
 `AzureStore` and `AzureStoreAccount` are fetched when first used, because aiohttp comes with the latter. It comes with
-the first request of a store that needs it otherwise, and so do obstore and azure-storage-blob.
+the first request of a store that needs it otherwise, and so does azure-storage-blob.
 """
 
 from __future__ import annotations

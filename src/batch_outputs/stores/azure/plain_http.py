@@ -1,4 +1,4 @@
-"""Connections of the standard library's HTTP client, kept and used again: for threads, and light to import."""
+"""Plain connections to the service, kept and used again: for threads, and light to import."""
 
 from __future__ import annotations
 
@@ -7,102 +7,128 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import retry_after
+from batch_outputs.stores.azure.http1 import Answer, BrokenAnswerError, Connection
 from batch_outputs.stores.azure.network import KEEP_ALIVE
 from batch_outputs.stores.azure.pressure import BUSY, Pressure
 from batch_outputs.threads import Stop
 
-if TYPE_CHECKING:  # not every program asks for anything
-    from collections.abc import Mapping
-    from http.client import HTTPConnection, HTTPResponse
+if TYPE_CHECKING:  # not every program asks for anything, and not every connection is encrypted
     from ssl import SSLContext
+
+    from typing_extensions import Buffer
 
 _CONNECT = 5.0
 """Seconds for each step towards a connection; whoever then asks in the ordinary way has more patience."""
 
 _SILENCE = 60.0
 
+_REASON = 64 * 1024
+
+_PORTS = {"http": 80, "https": 443}
+
 
 class PlainHttp:
-    """GET requests to one account, without a proxy. Whatever goes wrong is raised, of whatever class."""
+    """Requests to one account that may be repeated, without a proxy. Whatever goes wrong is raised, of any class."""
 
     def __init__(self, endpoint: str, pressure: Pressure, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._endpoint = urlsplit(endpoint)
+        self.endpoint: str = endpoint
+        self._parts = urlsplit(endpoint)
         self._pressure = pressure
         self._clock = clock
-        self._idle: deque[tuple[HTTPConnection, float]] = deque()
+        self._idle: deque[tuple[Connection, float]] = deque()
         self._process = os.getpid()
         self._is_closed = threading.Event()
 
     @contextmanager
     def answer(
         self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str] | None = None
-    ) -> Iterator[HTTPResponse]:
-        """The answer to one request, of whatever status; all of its body is to be read in the block.
+    ) -> Iterator[Answer]:
+        """The answer to a GET, of whatever status; all of its body is to be read in the block.
 
         `path` is the one below the account's endpoint; it and `query` are encoded. When `stop` is set, it breaks off,
         save while a name is looked up or, elsewhere than on Linux, a host's first answer is waited for.
         """
-        parts = "&".join(part for part in (query, ticket.sas) if part)
-        target = f"{self._endpoint.path}{path}{'?' if parts else ''}{parts}"
-        sent = {
-            "x-ms-version": urls.API_VERSION,
-            "User-Agent": "batch-outputs",
-            **(headers or {}),
-            **ticket.headers(),
-        }
-        connection, wire, response = self._asked(target, sent, stop)
+        connection, answer = self._asked(self._request("GET", path, query, ticket, headers), stop)
         try:
-            if response.status in BUSY:
-                self._pressure.busy(retry_after(response.headers))
-            with stop.breaking(partial(_break, wire)):
-                yield response
-                is_free = not response.read(1)
+            with stop.breaking(partial(_break, connection.wire)):
+                yield answer
         except BaseException:
-            response.close()
             connection.close()
             raise
-        if not is_free or response.will_close or stop.is_set():
-            response.close()
-            connection.close()
-            return
-        self._idle.append((connection, self._clock()))
-        if self._is_closed.is_set():  # looked at behind that, or one could be kept that nobody closes
-            self.close()
+        self._keep(connection, answer, stop)
+
+    def put(
+        self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Buffer
+    ) -> Answer:
+        """The answer to a PUT, of whatever status, of which nobody reads the body; all else is as for `answer`."""
+        connection, answer = self._asked(self._request("PUT", path, query, ticket, headers, body), stop)
+        if not answer.is_read:  # it says why the service refused, for people
+            with stop.breaking(partial(_break, connection.wire)), suppress(OSError, BrokenAnswerError):
+                answer.read(_REASON)
+        self._keep(connection, answer, stop)
+        return answer
 
     def close(self) -> None:
         """Close the connections that are not in use, and the others when they no longer are."""
         self._is_closed.set()
         self._let_go()
 
-    def _asked(
-        self, target: str, headers: dict[str, str], stop: Stop
-    ) -> tuple[HTTPConnection, socket.socket, HTTPResponse]:
-        from http.client import HTTPException
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        ticket: Ticket,
+        headers: Mapping[str, str] | None,
+        body: Buffer | None = None,
+    ) -> _Request:
+        parts = "&".join(part for part in (query, ticket.sas) if part)
+        target = f"{self._parts.path}{path}{'?' if parts else ''}{parts}"
+        sent = {
+            "x-ms-version": urls.API_VERSION,
+            "User-Agent": "batch-outputs",
+            "Accept-Encoding": "identity",
+            **(headers or {}),
+            **ticket.headers(),
+        }
+        return _Request(method, target, sent, body)
 
+    def _asked(self, request: _Request, stop: Stop) -> tuple[Connection, Answer]:
         while True:
             kept = self._kept()
             connection = kept or self._connected(stop)
-            wire = connection.sock  # which the connection forgets where the answer is to be the last
             try:
-                with stop.breaking(partial(_break, wire)):
-                    connection.request("GET", target, headers=headers)
-                    return connection, wire, connection.getresponse()
+                with stop.breaking(partial(_break, connection.wire)):
+                    answer = request.answered(connection)
             except BaseException as error:
                 connection.close()
-                is_lost = isinstance(error, (HTTPException, OSError)) and not isinstance(error, TimeoutError)
+                is_lost = isinstance(error, (BrokenAnswerError, OSError)) and not isinstance(error, TimeoutError)
                 if kept is None or not is_lost or stop.is_set():
                     raise  # a kept one may have been closed by the other side long ago
+            else:
+                if answer.status in BUSY:
+                    self._pressure.busy(retry_after(answer.headers))
+                return connection, answer
 
-    def _kept(self) -> HTTPConnection | None:
+    def _keep(self, connection: Connection, answer: Answer, stop: Stop) -> None:
+        """Have a connection used again, if the answer leaves it as it should be."""
+        if not answer.is_read or answer.is_last or stop.is_set():
+            connection.close()
+            return
+        self._idle.append((connection, self._clock()))
+        if self._is_closed.is_set():  # looked at behind that, or one could be kept that nobody closes
+            self.close()
+
+    def _kept(self) -> Connection | None:
         """The connection used last, if there is one that may still be alive."""
         if self._process != os.getpid():  # a forked child has copies, over which it would read its parent's answers
             self._process = os.getpid()
@@ -123,18 +149,12 @@ class PlainHttp:
             while True:
                 self._idle.pop()[0].close()
 
-    def _connected(self, stop: Stop) -> HTTPConnection:
-        from http.client import HTTP_PORT, HTTPS_PORT, HTTPConnection, HTTPSConnection
-
-        host = self._endpoint.hostname or ""
-        is_tls = self._endpoint.scheme == "https"
-        # Without a port the client would look for one behind the last colon of an IPv6 address.
-        port = self._endpoint.port or (HTTPS_PORT if is_tls else HTTP_PORT)
-        connection = HTTPSConnection(host, port, context=self._trust) if is_tls else HTTPConnection(host, port)
-        wire = self._dialled(host, port, stop)
+    def _connected(self, stop: Stop) -> Connection:
+        host = self._parts.hostname or ""
+        wire = self._dialled(host, self._parts.port or _PORTS[self._parts.scheme], stop)
         try:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if is_tls:
+            if self._parts.scheme == "https":
                 wire = self._trust.wrap_socket(wire, server_hostname=host, do_handshake_on_connect=False)
                 with stop.breaking(partial(_break, wire)):
                     wire.do_handshake()
@@ -142,8 +162,7 @@ class PlainHttp:
         except BaseException:
             wire.close()
             raise
-        connection.sock = wire
-        return connection
+        return Connection(wire, self._parts.netloc)
 
     def _dialled(self, host: str, port: int, stop: Stop) -> socket.socket:
         """A connection to the first of a host's addresses that takes it."""
@@ -169,6 +188,24 @@ class PlainHttp:
         from ssl import create_default_context
 
         return create_default_context()
+
+
+class _Request(NamedTuple):
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: Buffer | None
+
+    def answered(self, connection: Connection) -> Answer:
+        """The answer to it over a connection."""
+        try:
+            connection.send(self.method, self.target, self.headers, self.body)
+        except (BrokenPipeError, ConnectionResetError):
+            # Who refuses a request before all of it has come may have said why.
+            answer = connection.answer()
+            answer.is_last = True
+            return answer
+        return connection.answer()
 
 
 def _break(wire: socket.socket) -> None:

@@ -10,17 +10,14 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_range
 from batch_outputs.stores.azure.content import BLOCK
+from batch_outputs.stores.azure.http1 import Answer
 from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.threads import Stop
-
-if TYPE_CHECKING:  # only large downloads need it
-    from http.client import HTTPResponse
 
 _PIECE = 256 * 1024
 """Bytes given at once: few enough for the processor's cache, and large writes cost the system many times as much."""
@@ -85,9 +82,7 @@ class RangeReader:
                 filled += length
 
     @contextmanager
-    def _answer(
-        self, ticket: Ticket, name: str, etag: str, offset: int, behind: int, stop: Stop
-    ) -> Iterator[HTTPResponse]:
+    def _answer(self, ticket: Ticket, name: str, etag: str, offset: int, behind: int, stop: Stop) -> Iterator[Answer]:
         """The answer that holds exactly a range; all of its body is to be read in the block."""
         path = urls.blob_path(self._container, name)
         headers = {"x-ms-range": f"bytes={offset}-{behind - 1}", "If-Match": etag}

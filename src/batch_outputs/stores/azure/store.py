@@ -45,12 +45,12 @@ class AzureStore:
         self._tickets = tickets_for(account, location.container)
         self._proxy = proxy_for(account.endpoint)
         self._http = self._bulk = self._plain_pages = None
-        if not own_thread and bulk.is_wanted():
-            if self._proxy is None:  # with one in between the wire does it, which knows how to speak to it
-                pressure = pressure_on(account.endpoint)
-                self._http = PlainHttp(account.endpoint, pressure)
-                self._plain_pages = PlainPages(self._http, location.container, self._tickets, self._policy, pressure)
-            self._bulk = Bulk(location, account, self._tickets, self._policy, proxy=self._proxy, http=self._http)
+        # With a proxy in between the wire does all, which knows how to speak to it.
+        if not own_thread and self._proxy is None and bulk.is_wanted():
+            pressure = pressure_on(account.endpoint)
+            self._http = PlainHttp(account.endpoint, pressure)
+            self._plain_pages = PlainPages(self._http, location.container, self._tickets, self._policy, pressure)
+            self._bulk = Bulk(location, self._tickets, self._policy, self._http)
         self._listings = Listings(self._page)
 
     @property
@@ -70,15 +70,15 @@ class AzureStore:
         headers = _headers(content_type, metadata)
         urls.blob_path(self._location.container, name)  # refuses what cannot be a name, whichever client is to carry it
         source = Source(content, blob=name, place=self._location.place)
-        if self._bulk is not None and bulk.carries(name, metadata or {}):
-            written = await self._bulk.put(name, source, content_type=content_type, metadata=metadata or {})
+        if self._bulk is not None:
+            written = await self._bulk.put(name, source, headers)
             if written is not None:
                 return written
             source.rewind()
         return await self._wire.put(name, source, headers)
 
     async def blocking_calls(self) -> BlockingCalls | None:
-        """obstore's calls for worker threads."""
+        """Calls for worker threads over plain connections."""
         return None if self._bulk is None else await self._bulk.calls()
 
     async def create_append(

@@ -1,90 +1,161 @@
-"""One put by obstore, as a worker thread does it.
-
-No text of obstore's errors is let through: it may hold the URL, and the URL holds the SAS.
-"""
+"""One put over plain connections, as worker threads do it: in one request, or in blocks, some of them at one time."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 
+from batch_outputs.stores.azure import urls
+from batch_outputs.stores.azure.access import Ticket
+from batch_outputs.stores.azure.answers import UnusableAnswerError, written
+from batch_outputs.stores.azure.blocks import block_list, new_block_id
 from batch_outputs.stores.azure.content import Source
-from batch_outputs.stores.azure.pressure import BUSY
+from batch_outputs.stores.azure.http1 import BrokenAnswerError
+from batch_outputs.stores.azure.plain_http import PlainHttp
+from batch_outputs.stores.azure.pressure import BUSY, Pressure
+from batch_outputs.stores.azure.retries import Patience, RetryPolicy
+from batch_outputs.stores.azure.room import Room
+from batch_outputs.stores.base import Written
 from batch_outputs.threads import Stop
-
-if TYPE_CHECKING:
-    from obstore.store import AzureStore as Client
 
 BLOCKS_AT_ONCE = 4
 
-_STATUS = re.compile(r"status code: (\d{3})\b")
+_CREATED = 201
 
 
+class NotStoredError(Exception):
+    """The service was not reached or has refused, for a reason that the wire will find out and word."""
+
+
+class RefusedError(Exception):
+    """The service has answered, with something else than that it is done."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status: int = status
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether an error comes from a service that has too much to do."""
+    return isinstance(error, RefusedError) and error.status in BUSY
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether another try may end better: no answer came, or one that says so."""
+    if isinstance(error, RefusedError):
+        return error.status in BUSY or error.status >= 500
+    return isinstance(error, (OSError, BrokenAnswerError))
+
+
+@dataclass(slots=True)
 class Upload:
-    """A put that may be begun again, and abandoned between two blocks."""
+    """A put of `source` to `path`, with what is stored with it in `headers`; it breaks off when `stop` is set.
 
-    def __init__(
-        self, client: Client, name: str, source: Source, attributes: dict[str, str], abandoned: Stop | None = None
-    ) -> None:
-        self.abandoned: Stop = abandoned or Stop()
-        self.is_refused_as_busy: bool = False
-        self._client = client
-        self._name = name
+    A request is sent again, for so many seconds of `patience`, after an error of which `again` says so.
+
+    Both methods raise `NotStoredError` when it was not done, and what was stored before is still there, and errors of
+    the source as they are.
+    """
+
+    http: PlainHttp
+    ticket: Ticket
+    path: str
+    source: Source
+    headers: Mapping[str, str]
+    stop: Stop
+    pressure: Pressure
+    patience: float
+    again: Callable[[Exception], bool]
+
+    def in_one_request(self) -> Written:
+        """All of the content at once."""
+        return self._written("", {"x-ms-blob-type": "BlockBlob", **self.headers}, self.source.read())
+
+    def in_blocks(self, room: Room, threads: ThreadPoolExecutor) -> Written:
+        """Content of any length; of the bytes that wait to be sent there are no more than there is room for."""
+        blocks = _Blocks(self.source, room, self._send_block)
+        helpers = [threads.submit(blocks.work_off) for _ in range(BLOCKS_AT_ONCE - 1)]
+        try:
+            blocks.work_off()
+        finally:
+            # What was cancelled never begins, and nobody would tell us so when the threads are let go.
+            wait([helper for helper in helpers if not helper.cancel()])
+        return self._written("comp=blocklist", self.headers, block_list(blocks.sent()))
+
+    def _send_block(self, id_: str, block: bytes) -> None:
+        self._sent(urls.query(comp="block", blockid=id_), {}, block)
+
+    def _written(self, query: str, headers: Mapping[str, str], body: bytes) -> Written:
+        try:
+            return written(self._sent(query, headers, body))
+        except UnusableAnswerError:
+            raise NotStoredError from None
+
+    def _sent(self, query: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+        """The headers of the answer that says that it is done."""
+        patience: Patience | None = None
+        while True:
+            for pause in self.pressure.pauses(self.patience):
+                self.stop.wait(pause)
+            if self.stop.is_set():
+                raise NotStoredError
+            try:
+                return self._answered(query, headers, body)
+            except Exception as error:  # of many classes
+                patience = patience or RetryPolicy(self.patience).begin()
+                seconds = patience.wait() if self.again(error) else None
+                if seconds is None:
+                    raise NotStoredError from error
+            self.stop.wait(seconds)
+
+    def _answered(self, query: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
+        answer = self.http.put(self.path, query, self.ticket, self.stop, headers, body)
+        if answer.status != _CREATED:
+            raise RefusedError(answer.status)
+        self.pressure.served()
+        return answer.headers
+
+
+class _Blocks:
+    """The blocks of one content, sent by as many threads as `work_off`."""
+
+    def __init__(self, source: Source, room: Room, send: Callable[[str, bytes], object]) -> None:
         self._source = source
-        self._attributes = attributes
-        self._source_error: BaseException | None = None
+        self._room = room
+        self._send = send
+        self._lock = threading.Lock()
+        self._ids: list[str] = []
+        self._failure: BaseException | None = None
 
-    def run(self) -> str | None:
-        """The new ETag; None if obstore failed. Errors of the source are raised as they are."""
-        import obstore
+    def work_off(self) -> None:
+        """Send one after the other, until there are no more, or one of them failed."""
+        is_done = False
+        while not is_done:
+            with self._room.taken(self._source.block_size):
+                try:
+                    is_done = not self._send_next()
+                except BaseException as error:
+                    self._failure = self._failure or error
+                    return  # `sent` raises it
 
-        etag: str | None = None
-        self.is_refused_as_busy = False
-        try:
-            done = obstore.put(
-                self._client,
-                self._name,
-                self._blocks() if self._source.is_large else self._read(),
-                attributes=self._attributes,
-                use_multipart=self._source.is_large,
-                chunk_size=self._source.block_size,
-                max_concurrency=BLOCKS_AT_ONCE,
-            )
-        except Exception as error:  # its own classes, ValueError, OSError: the wire will find out what is wrong
-            self.is_refused_as_busy = says_busy(error)
-        else:
-            etag = done["e_tag"]
-        if self._source_error is not None:
-            raise self._source_error  # behind the handler, so that obstore's error is not its context
-        return etag
+    def sent(self) -> list[str]:
+        """The ids of all blocks, when all threads are done.
 
-    def rewind(self) -> None:
-        """Begin again at the first byte."""
-        self._source.rewind()
+        Raises:
+            BaseException: what went wrong first.
+        """
+        if self._failure is not None:
+            raise self._failure
+        return self._ids
 
-    def _blocks(self) -> Iterator[bytes]:
-        while not self._source.is_at_end:
-            yield self._read()
-
-    def _read(self) -> bytes:
-        try:
-            self._check_wanted()
-            return self._source.read()
-        except BaseException as error:
-            self._source_error = error
-            raise
-
-    def _check_wanted(self) -> None:
-        if self.abandoned.is_set():
-            raise _AbandonedError
-
-
-def says_busy(failure: Exception) -> bool:
-    """Whether an error of obstore's comes from a service that has too much to do."""
-    found = _STATUS.search(str(failure))
-    return found is not None and int(found[1]) in BUSY
-
-
-class _AbandonedError(Exception):
-    """Nobody waits for the upload any more."""
+    def _send_next(self) -> bool:
+        with self._lock:
+            if self._failure is not None or self._source.is_at_end:
+                return False
+            block = self._source.read()
+            id_ = new_block_id()
+            self._ids.append(id_)
+        self._send(id_, block)
+        return True

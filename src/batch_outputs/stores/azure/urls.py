@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from batch_outputs.errors import InvalidNameError
@@ -20,6 +21,7 @@ _HEADER_TEXT = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 _SAS_CHARACTERS = "%&=/:,;!*'()~$@?"
 
 
+@lru_cache(maxsize=64)  # it is part of the path of each blob
 def container_path(container: str) -> str:
     """A container's path below the account's endpoint."""
     return "/" + quote(container, safe="$")

@@ -5,8 +5,6 @@ This is the hot path: a call is built, sent over the `Line`, and the answer's he
 
 from __future__ import annotations
 
-import base64
-import uuid
 from collections.abc import AsyncIterator, Mapping
 
 import aiohttp
@@ -14,6 +12,7 @@ import aiohttp
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError
 from batch_outputs.location import StoreLocation
 from batch_outputs.stores.azure import answers, urls
+from batch_outputs.stores.azure.blocks import block_list, new_block_id
 from batch_outputs.stores.azure.calls import Call, Deed
 from batch_outputs.stores.azure.content import Source, read_block
 from batch_outputs.stores.azure.copying import copy
@@ -43,14 +42,11 @@ class Wire:
         blocks: list[str] = []
         while not source.is_at_end:
             block = await read_block(source, own_thread=self._own_thread)
-            # All ids of a blob must have one length, with those of an unfinished upload by obstore: 32 characters.
-            blocks.append(base64.b64encode(uuid.uuid4().hex.encode()).decode())
+            blocks.append(new_block_id())
             query = urls.query(comp="block", blockid=blocks[-1])
             call = self._call("PUT", name, "save", "wc", query=query, body=block, expect=(201,))
             await self._line.ask(call, nothing)
-        # "Latest" finds them also when an earlier sending of the list was carried out and its answer lost.
-        ids = "".join(f"<Latest>{block}</Latest>" for block in blocks)
-        body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{ids}</BlockList>'.encode()
+        body = block_list(blocks)
         call = self._call("PUT", name, "save", "wc", query="comp=blocklist", headers=headers, body=body)
         return await self._write(call, 201)
 
