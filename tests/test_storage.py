@@ -40,7 +40,7 @@ from batch_outputs.errors import (
 )
 from batch_outputs.job_container import JOB_ID_KEY
 from batch_outputs.location import DirectoryAccount
-from batch_outputs.output_storage import SaveProgress
+from batch_outputs.saving_all import SaveProgress
 from batch_outputs.settings import Target
 from support import faults
 from support.azurite import ACCOUNT, KEY, Azurite, Container

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from batch_outputs.fetching import Fetched
     from batch_outputs.kinds import JobOutputKind, TaskOutputKind
     from batch_outputs.names import job_container_name
-    from batch_outputs.output_storage import OutputPage, SaveProgress
+    from batch_outputs.output_storage import OutputPage
     from batch_outputs.outputs import OutputFileReference
+    from batch_outputs.saving_all import SaveProgress
     from batch_outputs.storage import JobOutputStorage, TaskOutputStorage, TaskPage
     from batch_outputs.tracking import TrackedSave, TrackingError
 
@@ -55,7 +56,7 @@ _HOMES = {
     "OutputAccount": "account",
     "OutputFileReference": "outputs",
     "OutputPage": "output_storage",
-    "SaveProgress": "output_storage",
+    "SaveProgress": "saving_all",
     "StoredJob": "account",
     "TaskEnvironment": "environment",
     "TaskOutputKind": "kinds",

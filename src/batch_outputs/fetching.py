@@ -19,12 +19,14 @@ from anyio import to_thread
 
 from batch_outputs.checksums import Checked, Checksums, DamagedError
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreError, StoreUnavailableError, TargetError
+from batch_outputs.folders import Folders, NewFile
 from batch_outputs.part_file import PartFile, discard_part
+from batch_outputs.stop import Stop
 from batch_outputs.stored import Stored, check_is_still, look_up, read, with_parts
 from batch_outputs.stores import local_file
 from batch_outputs.stores.base import BlockingCalls, Store
-from batch_outputs.threads import Stop, finished
-from batch_outputs.transfer import while_it_changes
+from batch_outputs.threads import finished
+from batch_outputs.transfer import refuse_links, while_it_changes
 
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncBufferedIOBase
@@ -35,7 +37,7 @@ _WORTH_RESUMING = 1024 * 1024
 """Bytes; less than this is as soon fetched again."""
 
 _QUICK = 8 * 1024 * 1024
-"""Bytes; more than this is fetched in a way that can be broken off, and that tells how far it is."""
+"""Bytes; more than this is fetched in a way that tells how far it is."""
 
 _AT_ONCE = 1024 * 1024
 """Bytes that are written at once; more where the store gives more."""
@@ -83,14 +85,25 @@ async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
     return stored
 
 
-def fetch_quickly(calls: BlockingCalls, store: Store, stored: Stored, path: str) -> Fetched | None:
-    """Make a local file what is stored, as `fetch_blob`, by calls that block; None if it was not done.
+def fetch_quickly(
+    calls: BlockingCalls, store: Store, stored: Stored, path: str, folders: Folders, stop: Stop
+) -> Fetched | None:
+    """Make a file in one of the folders what is stored, as `fetch_blob`, by calls that block; None if it was not done.
 
-    Only of files, and only of such as are soon there: what it does cannot be broken off.
+    Only of files, and only of such as are soon there.
+
+    Raises:
+        TargetError: there is a link on the way to `path`.
     """
     if stored.is_log or stored.size > _QUICK:
         return None
-    return _Fetch(store, stored, path, _nobody, lasting=True).carry_out_at_once(calls)
+    fetch = _Fetch(store, stored, path, _nobody, lasting=True)
+    if stored.size < _WORTH_RESUMING:
+        with folders.new_file(path) as file:
+            if file is not None:
+                return fetch.carry_out_in(file, calls, stop)
+    refuse_links(folders.root, path)
+    return fetch.carry_out_at_once(calls, stop)
 
 
 async def _fetch(
@@ -156,7 +169,21 @@ class _Fetch:
                     await to_thread.run_sync(partial(part.close, keep=not worthless))
         return Fetched(self._stored.size, unchanged=False, resumed_at=resumed_at, checked=checked)
 
-    def carry_out_at_once(self, calls: BlockingCalls) -> Fetched | None:
+    def carry_out_in(self, file: NewFile, calls: BlockingCalls, stop: Stop) -> Fetched | None:
+        """All in this thread, into a new file; None where that did not work."""
+        checksums = Checksums(self._stored)
+        blob = self._stored.first
+        with closing(calls.read(blob.name, offset=0, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
+            for piece in pieces:
+                file.write(piece)
+                checksums.take(piece)
+        if file.size != blob.size:
+            return None
+        checked = checksums.finish()
+        file.put_in_place(self._mtime())
+        return Fetched(blob.size, unchanged=False, resumed_at=0, checked=checked)
+
+    def carry_out_at_once(self, calls: BlockingCalls, stop: Stop) -> Fetched | None:
         """All in this thread; None where that did not work."""
         part = self._begin()
         if part is None:
@@ -165,7 +192,7 @@ class _Fetch:
             resumed_at = part.size
             checksums = Checksums(self._stored)
             self._recall(part, checksums)
-            self._pour(part, checksums, calls)
+            self._pour(part, checksums, calls, stop)
             if part.size != self._stored.size:
                 return None
             checked = checksums.finish()
@@ -248,7 +275,7 @@ class _Fetch:
         part: PartFile,
         checksums: Checksums,
         calls: BlockingCalls,
-        stop: Stop | None = None,
+        stop: Stop,
         written: Callable[[int], object] = _nobody,
     ) -> None:
         """Write what calls that block give of the file, from what is there on; perhaps not all of it."""
@@ -264,7 +291,7 @@ class _Fetch:
                 if part.size - told >= _AT_ONCE or part.size == blob.size:
                     told = part.size
                     written(told)
-                if stop is not None and stop.is_set():
+                if stop.is_set():
                     return
 
     async def _write(self, part: PartFile, checksums: Checksums) -> None:
@@ -315,13 +342,11 @@ class _Fetch:
         folder, name = os.path.split(self._path)
         if not name:
             raise TargetError(f"{self._path} is a folder; name the file to write in it.", path=self._path)
-        if os.path.isdir(self._path):
-            raise TargetError(
-                f"{self._path} cannot be written: there is a folder of that name; move it away.", path=self._path
-            )
-        self._check_not_stored_there()
-        if self._lasting and self._is_unchanged():
-            return None
+        there = _status(self._path)
+        if there is not None:
+            self._check_may_be_replaced(there)
+            if self._lasting and self._is_unchanged(there):
+                return None
         if folder:
             _make_folder(folder, self._path)
         resumable = self._lasting and self._stored.size >= _WORTH_RESUMING
@@ -331,22 +356,22 @@ class _Fetch:
             part.start_over()
         return part
 
-    def _check_not_stored_there(self) -> None:
-        """The file of a folder's own blob would lose what it is known by, such as its metadata."""
+    def _check_may_be_replaced(self, there: os.stat_result) -> None:
+        if stat.S_ISDIR(there.st_mode) or (not stat.S_ISREG(there.st_mode) and os.path.isdir(self._path)):
+            raise TargetError(
+                f"{self._path} cannot be written: there is a folder of that name; move it away.", path=self._path
+            )
+        # The file of a folder's own blob would lose what it is known by, such as its metadata.
         for part in self._stored.parts:
             own = local_file(self._store.location, part.name)
             with contextlib.suppress(OSError):
-                if own is not None and os.path.samestat(os.lstat(own), os.lstat(self._path)):
+                if own is not None and os.path.samestat(os.lstat(own), there):
                     raise TargetError(
                         f"{self._path} is the file in which {part.name} is stored; write to another one.",
                         path=self._path,
                     )
 
-    def _is_unchanged(self) -> bool:
-        try:
-            there = os.lstat(self._path)
-        except OSError:
-            return False
+    def _is_unchanged(self, there: os.stat_result) -> bool:
         return stat.S_ISREG(there.st_mode) and (there.st_size, there.st_mtime_ns) == (self._stored.size, self._mtime())
 
     def _mtime(self) -> int:
@@ -365,6 +390,13 @@ class _Fetch:
         if self._stored.is_log and self._stored.writer is not None:
             return f"log {self._stored.writer}"
         return f"ETag {self._stored.first.etag}"
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
 
 
 def _make_folder(folder: str, path: str) -> None:

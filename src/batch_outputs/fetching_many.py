@@ -7,9 +7,11 @@ from typing import TypeAlias
 
 from batch_outputs.failures import Failures
 from batch_outputs.fetching import Fetched, fetch_quickly
+from batch_outputs.folders import Folders
 from batch_outputs.outputs import OutputFileReference, inside
+from batch_outputs.stop import Stop
 from batch_outputs.stores.base import BlockingCalls
-from batch_outputs.transfer import Quickly, for_each_listed, refuse_links
+from batch_outputs.transfer import Quickly, for_each_listed
 
 Placed: TypeAlias = tuple[str, OutputFileReference]
 """A local path, and the listed output that is to be there."""
@@ -29,6 +31,8 @@ async def fetch_all(
     Paths and bounds are as those of `for_each_listed`.
     """
     calls: BlockingCalls | None = None
+    stop = Stop()
+    folders = Folders(folder)
 
     async def listed() -> AsyncIterator[Placed]:
         nonlocal calls
@@ -42,9 +46,7 @@ async def fetch_all(
 
     def work(item: Placed) -> Fetched | None:
         path, output = item
-        if calls is None:
-            return None
-        refuse_links(folder, path)
-        return fetch_quickly(calls, *inside(output), path)
+        return None if calls is None else fetch_quickly(calls, *inside(output), path, folders, stop)
 
-    await for_each_listed(listed(), fetch, ahead=ahead, failures=failures, quickly=Quickly(work, told))
+    with folders:
+        await for_each_listed(listed(), fetch, ahead=ahead, failures=failures, quickly=Quickly(work, told, stop))

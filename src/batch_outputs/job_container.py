@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Self
-
-from anyio import Lock
+from typing import TYPE_CHECKING, Self
 
 from batch_outputs.location import StoreLocation
 from batch_outputs.settings import EMBEDDED_JOB, Target
 from batch_outputs.stores import open_account, open_store
-from batch_outputs.stores.base import Store
+from batch_outputs.stores.base import BlockingCalls, Store
+
+if TYPE_CHECKING:
+    from anyio import Lock
 
 logger: logging.Logger = logging.getLogger("batch_outputs.storage")
 
@@ -30,7 +31,7 @@ class JobContainer:
         self.folder = folder
         """The folder that everything is stored in, if it is one; it is no source of outputs."""
         self._to_be_created = embedded
-        self._creating = Lock()
+        self._creating: Lock | None = None
         self._store: Store | None = None
 
     @classmethod
@@ -47,8 +48,17 @@ class JobContainer:
             self._store = open_store(self.location)
         return self._store
 
+    def calls_at_hand(self) -> BlockingCalls | None:
+        """Calls of the store that block; None where something is to be waited for first."""
+        return None if self._to_be_created else self.store.calls_at_hand()
+
     async def prepare_to_write(self) -> None:
         """In the embedded folder containers come by themselves."""
+        if not self._to_be_created:
+            return
+        from anyio import Lock  # a command that saves quickly needs no event loop
+
+        self._creating = self._creating or Lock()
         async with self._creating:
             if self._to_be_created:
                 logger.warning("Nothing says where outputs go, so they go to the folder %s.", self.location.place)
@@ -77,3 +87,8 @@ class JobContainer:
         if self._store is not None:
             store, self._store = self._store, None
             await store.aclose()
+
+    def close_calls(self) -> None:
+        """Close what `calls_at_hand` has opened, when nothing else of the store was used."""
+        if self._store is not None:
+            self._store.close_calls()

@@ -13,6 +13,9 @@ _UNSAFE_ON_WINDOWS = re.compile(rf'[{_CONTROL}/<>:"|?*\\]|~(?=[0-9])')  # LONG~1
 # What a download hides beside a file that it writes; nothing that is stored may pass for it.
 _PART_FILE = re.compile(r"(?i)\.[0-9a-f]{16}\.(part|from)")
 
+# What most are: no segment of it is empty, begins with a dot or is too long.
+_ORDINARY = re.compile(r"(?:[ -\-0-~][ -.0-~]{0,254}/)*[ -\-0-~][ -.0-~]{0,254}")
+
 _LONGEST = 255
 """What file systems hold of a name: bytes, on Windows UTF-16 units."""
 
@@ -28,6 +31,8 @@ def local_path(name: str, *, windows: bool = os.name == "nt") -> str:
 
     Where the path has no `%`, it is the name.
     """
+    if not windows and _ORDINARY.fullmatch(name):
+        return name
     separator = "\\" if windows else "/"
     return separator.join(_safe(segment, windows=windows) for segment in name.split("/"))
 

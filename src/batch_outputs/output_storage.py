@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self
-
-from anyio import to_thread
 
 from batch_outputs.environment import TaskEnvironment, log_folder
 from batch_outputs.errors import InvalidNameError
@@ -28,25 +26,15 @@ from batch_outputs.names import (
 )
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.saving import Saving
+from batch_outputs.saving_all import SaveProgress, SavingAll
 from batch_outputs.snapshot import check_source
 from batch_outputs.sources import Folders, Source, find_sources
 from batch_outputs.stores.base import BlobPrefix, BlobProperties
-from batch_outputs.transfer import for_each
 
 if TYPE_CHECKING:
     from batch_outputs.tracking import TrackedSave, TrackingError
 
 logger: logging.Logger = logging.getLogger("batch_outputs.storage")
-
-
-@dataclass(frozen=True, slots=True)
-class SaveProgress:
-    """One more file of a `save_all` is stored: `output`, the `files`th of `total_files`; `size` is all bytes so far."""
-
-    output: OutputFileReference
-    files: int
-    total_files: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +116,8 @@ class OutputStorage:
             WrongBlobTypeError: a tracked log has that name.
             StoreError: the store refused it or does not answer.
         """
+        from anyio import to_thread
+
         path = os.fspath(source)
         output = self._output(kind, name if name is not None else self._name(path))
         await to_thread.run_sync(check_source, path)
@@ -198,41 +188,11 @@ class OutputStorage:
             InvalidNameError: a file has no usable name, or two would get the same. Nothing was requested.
             ExceptionGroup: some could not be saved, or led to no file; one error for each. All others are saved.
         """
-        self._kind(kind)
-        folders = Folders(
-            None if base is None else os.fspath(base),
-            self._environment.working_dir,
-            self._environment.task_dir,
-            skip=self._container.folder,
-        )
-        sources, refused = await to_thread.run_sync(find_sources, patterns, folders, os.environ, name)
-        saved: dict[str, OutputFileReference] = {}
-        size = 0
+        from anyio import to_thread
 
-        def note(source: Source, reference: OutputFileReference) -> None:
-            nonlocal size
-            saved[source.name] = reference
-            size += reference.size or 0
-            if on_progress is not None:
-                try:
-                    on_progress(SaveProgress(reference, len(saved), len(sources), size))
-                except Exception:
-                    logger.exception("The on_progress of save_all raised; %s is saved.", reference.blob_name)
-
-        def named(source: Source) -> OutputName:
-            return self._output(kind, source.name)
-
-        saving = self._saving
-
-        async def save_one(source: Source) -> None:
-            note(source, await saving.file(named(source), source.path))
-
-        left = await saving.quickly(sources, named, note)
-        results = await for_each(left, save_one)
-        failed: list[Exception] = [*refused, *(result for result in results if result is not None)]
-        if failed:
-            raise ExceptionGroup(f"{len(failed)} of {len(sources) + len(refused)} could not be saved", failed)
-        return [saved[source.name] for source in sources]
+        saving = await to_thread.run_sync(partial(self._saving_all, kind, patterns, base, name, on_progress))
+        await saving.rest()
+        return saving.saved()
 
     def save_tracked(
         self,
@@ -372,6 +332,25 @@ class OutputStorage:
     def _saving(self) -> Saving:
         return Saving(self._container, self._reference)
 
+    def _saving_all(
+        self,
+        kind: OutputKind | str,
+        patterns: Sequence[str | os.PathLike[str]],
+        base: str | os.PathLike[str] | None,
+        name: str | None,
+        on_progress: Callable[[SaveProgress], object] | None,
+    ) -> SavingAll:
+        """See `save_all`; the files are looked for."""
+        kind = self._kind(kind)
+        folders = Folders(
+            None if base is None else os.fspath(base),
+            self._environment.working_dir,
+            self._environment.task_dir,
+            skip=self._container.folder,
+        )
+        sources, refused = find_sources(patterns, folders, os.environ, name)
+        return SavingAll(self._saving, sources, refused, lambda source: self._named(kind, source.name), on_progress)
+
     def _kind(self, kind: OutputKind | str) -> OutputKind:
         if isinstance(kind, OutputKind) and not isinstance(kind, self._kind_class):
             raise InvalidNameError(
@@ -384,7 +363,10 @@ class OutputStorage:
         return output_prefix(self._task_id, "") if kind is None else f"{self.output_prefix(kind)}/"
 
     def _output(self, kind: OutputKind | str, name: str) -> OutputName:
-        output = OutputName(self._task_id, self._kind(kind), output_name(name))
+        return self._named(self._kind(kind), output_name(name))
+
+    def _named(self, kind: OutputKind, name: str) -> OutputName:
+        output = OutputName(self._task_id, kind, name)
         check_blob_name(output.blob_name)
         return output
 
@@ -409,3 +391,35 @@ class OutputStorage:
 @lru_cache(maxsize=4096)  # a listing has the same few again and again
 def _made(kind_class: type[OutputKind], text: str) -> OutputKind:
     return kind_class(text)
+
+
+# For the command: saving by calls that block, without the event loop, whose import takes as long as all the rest.
+
+
+def save_all_at_once(
+    storage: OutputStorage,
+    kind: OutputKind,
+    patterns: Sequence[str],
+    on_progress: Callable[[SaveProgress], object] | None = None,
+) -> SavingAll:
+    """Begin a `save_all`, and save what can be saved so.
+
+    Raises:
+        InvalidNameError: as `OutputStorage.save_all`.
+    """
+    saving = storage._saving_all(kind, patterns, None, None, on_progress)  # noqa: SLF001 - here and in the next functions only
+    saving.at_once()
+    return saving
+
+
+def save_at_once(storage: OutputStorage, kind: OutputKind, path: str, name: str | None) -> OutputFileReference | None:
+    """As `OutputStorage.save`; None if it was not done, and has to be done by that."""
+    output = storage._output(kind, name if name is not None else storage._name(path))  # noqa: SLF001
+    saved: list[OutputFileReference] = []
+    storage._saving.at_once([Source(path, output.name)], lambda _: output, lambda _, stored: saved.append(stored))  # noqa: SLF001
+    return saved[0] if saved else None
+
+
+def close_at_once(storage: OutputStorage) -> None:
+    """Close what these have opened, when nothing else was done with the storage."""
+    storage._container.close_calls()  # noqa: SLF001

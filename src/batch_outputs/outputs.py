@@ -6,12 +6,10 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from batch_outputs.deleting import delete_output
 from batch_outputs.errors import BlobNotFoundError, StoreUnavailableError
-from batch_outputs.fetching import Fetched, download_blob, fetch_blob
-from batch_outputs.following import Following
 from batch_outputs.kinds import OutputKind
 from batch_outputs.log_parts import first_of
 from batch_outputs.marks import LogMarks
@@ -19,6 +17,9 @@ from batch_outputs.names import OutputName
 from batch_outputs.stored import Stored, check_is_still, look_up, read, with_parts
 from batch_outputs.stores.base import BlobProperties, Store
 from batch_outputs.tailing import last_lines
+
+if TYPE_CHECKING:  # much of what comes with it is not needed by those who save
+    from batch_outputs.fetching import Fetched
 
 
 class OutputFileReference:
@@ -108,7 +109,7 @@ class OutputFileReference:
             return None
         if not self._stored.is_log:
             return 1
-        marks = LogMarks.from_metadata(self._stored.first.metadata)
+        marks = self._stored.marks
         return marks.part if marks.log is not None else 1
 
     @property
@@ -182,6 +183,8 @@ class OutputFileReference:
         """
         if offset < 0 or interval < 0:
             raise ValueError(f"offset is {offset} and interval {interval}; neither is ever negative")
+        from batch_outputs.following import Following
+
         following = Following(
             self._store,
             self.blob_name,
@@ -238,6 +241,8 @@ class OutputFileReference:
             TargetError: the file cannot be written.
             StoreError: it could not be read, or is not what its checksum says.
         """
+        from batch_outputs.fetching import download_blob
+
         self._stored = await download_blob(self._store, self.blob_name, os.fspath(path))
         return self._stored.size
 
@@ -268,6 +273,8 @@ class OutputFileReference:
             TargetError: the file cannot be written.
             StoreError: it could not be read, or is not what its checksum says.
         """
+        from batch_outputs.fetching import fetch_blob
+
         known = None if refresh else self._stored
         self._stored, fetched = await fetch_blob(
             self._store, self.blob_name, os.fspath(path), known=known, on_bytes=on_bytes

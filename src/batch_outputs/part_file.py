@@ -10,6 +10,7 @@ import secrets
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from batch_outputs import files
@@ -52,8 +53,7 @@ class PartFile:
 
     def __init__(self, path: str, source: str | None, *, alone: bool = False) -> None:
         folder, name = os.path.split(path)
-        # Short, so that there is room for it whatever the target's name is.
-        stem = os.path.join(folder, f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}")
+        stem = os.path.join(folder, hidden_stem(name))
         self.path: str = f"{stem}.part"
         self.size: int = 0
         """How many bytes are there, good to go on from."""
@@ -163,6 +163,17 @@ class PartFile:
         if not self.is_closed:
             os.close(self.descriptor)
             self.descriptor = _CLOSED
+
+
+def hidden_stem(name: str) -> str:
+    """What the names of the hidden files beside a file of this name begin with, up to their last dot."""
+    # Short, so that there is room for it whatever the target's name is.
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
+def hidden_stems(names: Iterable[str]) -> frozenset[str]:
+    """The stems of the hidden files that are among the names in a folder."""
+    return frozenset(name.rpartition(".")[0] for name in names if name.endswith((".part", ".from")))
 
 
 def discard_part(path: str) -> None:

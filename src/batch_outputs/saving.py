@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from batch_outputs.content_types import guess_content_type
-from batch_outputs.deleting import delete_stored
+from batch_outputs.crew import work_off
 from batch_outputs.errors import BatchOutputsError, BlobNotFoundError, WrongBlobTypeError
 from batch_outputs.job_container import JobContainer
 from batch_outputs.names import OutputName
 from batch_outputs.outputs import OutputFileReference
+from batch_outputs.putting import put_file, put_quickly
 from batch_outputs.sources import Source
-from batch_outputs.stored import with_parts
-from batch_outputs.stores.base import BlobProperties
-from batch_outputs.threads import Stop
-from batch_outputs.transfer import WORTH_A_CREW, Quickly, for_each_quickly, put_file, put_quickly
+from batch_outputs.stop import Stop
+from batch_outputs.stores.base import BlobProperties, BlockingCalls
+
+_WORTH_A_CREW = 4
+"""Files; fewer are as quick in the ordinary way."""
 
 
 class Saving:
@@ -63,15 +65,42 @@ class Saving:
 
         return await self._put(output, put, replace_log=replace_log)
 
+    def at_once(
+        self,
+        sources: Sequence[Source],
+        named: Callable[[Source], OutputName],
+        note: Callable[[Source, OutputFileReference], object],
+    ) -> Sequence[Source]:
+        """Save files by calls that block, without an event loop, as long as nothing is in the way; what is left."""
+        try:
+            calls = self._container.calls_at_hand()
+        except BatchOutputsError:
+            return sources  # each of them will say what is wrong
+        if calls is None:
+            return sources
+        left: list[Source] = []
+        stop = Stop()
+
+        def told(source: Source, reference: OutputFileReference | None) -> None:
+            if reference is None:
+                left.append(source)
+            else:
+                note(source, reference)
+
+        work_off(sources, self._by(calls, named, stop), told, stop)
+        return left
+
     async def quickly(
         self,
         sources: Sequence[Source],
         named: Callable[[Source], OutputName],
         note: Callable[[Source, OutputFileReference], object],
     ) -> Sequence[Source]:
-        """Save many small files, as long as nothing is in the way; those that are still to be saved."""
-        if len(sources) < WORTH_A_CREW:
+        """The same on an event loop, for many; what is left."""
+        if len(sources) < _WORTH_A_CREW:
             return sources
+        from batch_outputs.transfer import Quickly, for_each_quickly
+
         try:
             await self._container.prepare_to_write()
             calls = await self._container.store.blocking_calls()
@@ -80,6 +109,12 @@ class Saving:
         if calls is None:
             return sources
         stop = Stop()
+        return await for_each_quickly(sources, Quickly(self._by(calls, named, stop), note, stop))
+
+    def _by(
+        self, calls: BlockingCalls, named: Callable[[Source], OutputName], stop: Stop
+    ) -> Callable[[Source], OutputFileReference | None]:
+        """What a crew does for each file."""
 
         def save(source: Source) -> OutputFileReference | None:
             output = named(source)
@@ -87,7 +122,7 @@ class Saving:
             properties = put_quickly(calls, output.blob_name, source.path, content_type=type_, metadata=None, stop=stop)
             return None if properties is None else self._reference(output, properties)
 
-        return await for_each_quickly(sources, Quickly(save, note, stop))
+        return save
 
     async def _put(
         self, output: OutputName, put: Callable[[], Awaitable[BlobProperties]], *, replace_log: bool
@@ -109,6 +144,9 @@ class Saving:
         return self._reference(output, properties)
 
     async def _delete_log(self, blob_name: str) -> None:
+        from batch_outputs.deleting import delete_stored
+        from batch_outputs.stored import with_parts
+
         store = self._container.store
         try:
             found = await store.properties(blob_name)

@@ -119,7 +119,7 @@ def find_named(
         failed += problems if here or problems else [nothing_found(text, recursive=recursive)]
         for source in here:
             earlier = sources.setdefault(source.name, source)
-            if os.path.abspath(earlier.path) != os.path.abspath(source.path):
+            if earlier is not source and os.path.abspath(earlier.path) != os.path.abspath(source.path):
                 raise InvalidNameError(
                     f"{earlier.path} and {source.path} would both be saved as {source.name}; {way_out}.",
                     name=source.name,

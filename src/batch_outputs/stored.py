@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from batch_outputs.errors import BlobChangedError
@@ -18,11 +17,14 @@ _AT_ONCE = 4 * 1024 * 1024
 """Bytes of a log that are asked for at once."""
 
 
-@dataclass(frozen=True, slots=True)
 class Stored:
-    """What is known of an output: its blob, or all parts of its log; never empty."""
+    """What is known of an output: its blob, or all parts of its log; never empty, and never changed."""
 
-    parts: tuple[BlobProperties, ...]
+    __slots__ = ("_marks", "parts")
+
+    def __init__(self, parts: tuple[BlobProperties, ...]) -> None:
+        self.parts: tuple[BlobProperties, ...] = parts
+        self._marks: LogMarks | None = None
 
     @property
     def first(self) -> BlobProperties:
@@ -52,13 +54,19 @@ class Stored:
     @property
     def complete(self) -> bool:
         """Whether it is whole: a file always is, a log once its end is marked."""
-        return not self.is_log or LogMarks.from_metadata(self.first.metadata).vouch_for(self.first.size)
+        return not self.is_log or self.marks.vouch_for(self.first.size)
+
+    @property
+    def marks(self) -> LogMarks:
+        """What its first blob says of itself."""
+        if self._marks is None:  # read once: a listing asks several times, of very many
+            self._marks = LogMarks.from_metadata(self.first.metadata)
+        return self._marks
 
     @property
     def writer(self) -> str | None:
         """What tells this log from another of the same name."""
-        marks = LogMarks.from_metadata(self.first.metadata)
-        return marks.log or marks.attempt
+        return self.marks.log or self.marks.attempt
 
 
 async def look_up(store: Store, blob_name: str) -> Stored:

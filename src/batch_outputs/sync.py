@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from batch_outputs import account as async_account
-from batch_outputs import background, output_storage
+from batch_outputs import background, saving_all
 from batch_outputs import outputs as async_outputs
 from batch_outputs import storage as async_storage
 from batch_outputs import tracking as async_tracking
@@ -379,7 +379,7 @@ class _OutputStorage(Generic[Storage]):
         name: str | None = None,
         on_progress: Callable[[SaveProgress], object] | None = None,
     ) -> list[OutputFileReference]:
-        def report(progress: output_storage.SaveProgress) -> None:
+        def report(progress: saving_all.SaveProgress) -> None:
             if on_progress is not None:
                 output = OutputFileReference(progress.output)
                 on_progress(SaveProgress(output, progress.files, progress.total_files, progress.size))

@@ -1,25 +1,22 @@
-"""Saving a verified copy of a file, and what many at once have in common, saved or fetched."""
+"""What many at once have in common, saved or fetched."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import anyio
-from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from batch_outputs.crew import Crew
-from batch_outputs.errors import FileChangedError, TargetError
+from batch_outputs.errors import TargetError
 from batch_outputs.failures import Failures
 from batch_outputs.files import is_link
-from batch_outputs.snapshot import FileSnapshot
-from batch_outputs.stores.base import BlobProperties, BlockingCalls, Store, Written
-from batch_outputs.threads import Stop
+from batch_outputs.loop_crew import LoopCrew
+from batch_outputs.stop import Stop
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,54 +24,8 @@ R = TypeVar("R")
 AT_ONCE = 16
 """How many files are under way at one time."""
 
-WORTH_A_CREW = 4
-"""Items; fewer are as quick in the ordinary way."""
-
 _PAUSES_FOR_CHANGES = (0.1, 0.3, 1.0, 3.0)
 """Seconds to wait before a file or blob that changed under our hands is read again."""
-
-
-async def put_file(
-    store: Store, blob_name: str, path: str, *, content_type: str, metadata: Mapping[str, str] | None
-) -> BlobProperties:
-    """Store a verified copy of one moment of a file.
-
-    Raises:
-        SourceError: it cannot be read; `FileChangedError` when it changed during each of several readings.
-    """
-
-    async def attempt() -> BlobProperties:
-        snapshot = await to_thread.run_sync(FileSnapshot, path)
-        try:
-            written = await store.put(blob_name, snapshot, content_type=content_type, metadata=metadata)
-        finally:
-            snapshot.close()
-        return _stored(blob_name, snapshot, written, content_type, metadata)
-
-    return await while_it_changes(attempt, FileChangedError)
-
-
-def put_quickly(
-    calls: BlockingCalls,
-    blob_name: str,
-    path: str,
-    *,
-    content_type: str,
-    metadata: Mapping[str, str] | None,
-    stop: Stop | None = None,
-) -> BlobProperties | None:
-    """As `put_file`, by a call that blocks; None if it was not done."""
-    with FileSnapshot(path) as snapshot:
-        written = calls.put(blob_name, snapshot, content_type=content_type, metadata=metadata, stop=stop)
-        return None if written is None else _stored(blob_name, snapshot, written, content_type, metadata)
-
-
-def _stored(
-    blob_name: str, snapshot: FileSnapshot, written: Written, content_type: str, metadata: Mapping[str, str] | None
-) -> BlobProperties:
-    return BlobProperties(
-        blob_name, snapshot.size, written.etag, written.last_modified, content_type, dict(metadata or {})
-    )
 
 
 def refuse_links(folder: str, path: str) -> None:
@@ -124,7 +75,7 @@ class Quickly(Generic[T, R]):
 async def for_each_quickly(items: Sequence[T], quickly: Quickly[T, R]) -> Sequence[T]:
     """Do something with each item; those for which the ordinary way is to be taken."""
     left: list[T] = []
-    async with Crew(quickly.work, _telling(quickly.told, left.append), quickly.stop) as crew:
+    async with LoopCrew(quickly.work, _telling(quickly.told, left.append), quickly.stop) as crew:
         for item in items:
             crew.give(item)
     return left
@@ -198,7 +149,7 @@ class _ListedWork(Generic[T]):
 
         async with give:
             with self._listing:
-                async with Crew(quickly.work, _telling(succeeded, give.send_nowait), quickly.stop) as crew:
+                async with LoopCrew(quickly.work, _telling(succeeded, give.send_nowait), quickly.stop) as crew:
                     try:
                         async for item in items:
                             crew.give(item)

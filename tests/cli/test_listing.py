@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from batch_outputs.sync import JobOutputStorage
 from support.command import Desk, wait_until
 from support.terminal import at_terminal
 
@@ -170,6 +173,23 @@ def test_parts(desk: Desk) -> None:
         child.terminate()
         desk.ended(child)
     assert "  part 2   task/$TaskLog/a.part-2.log" in desk.run("list").out
+
+
+def test_objects_are_json(desk: Desk) -> None:
+    """A line of --json is an object as Python writes it, whatever an output, its kind and its task are called."""
+    name, kind, task = 'a "b"\t\x7f ü 😀 {"size": 1}, {}', 'Mine\'s "odd"', 't "1" ü'
+    with JobOutputStorage.from_container_url((desk.folder / JOB).as_uri()) as job:
+        job.create_container()
+        job.save_bytes(kind, b"123", name)
+        job.task(task).save_bytes(kind, b"", f"{name}/{name}")
+    done = desk.run("list", "--json")
+    assert done.out.splitlines() == [json.dumps(record) for record in done.objects]
+    of_job, of_task = done.objects
+    assert all(datetime.fromisoformat(one.pop("last_modified")).tzinfo for one in (of_job, of_task))
+    always = {"kind": kind, "complete": True, "state": "complete", "part": 1}
+    assert of_job == {"task": None, "name": name, "blob": f"${kind}/{name}", "size": 3, **always}
+    name = f"{name}/{name}"
+    assert of_task == {"task": task, "name": name, "blob": f"{task}/${kind}/{name}", "size": 0, **always}
 
 
 @needs_pty

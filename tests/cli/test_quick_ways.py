@@ -70,6 +70,30 @@ def test_nothing_to_save(desk: Desk) -> None:
     assert os.listdir(desk.folder) == []
 
 
+LOADED = """
+import sys
+from batch_outputs.cli import main
+try:
+    main()
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["f"], ["f/0000"], ["--as", "x.txt", "f/0000"]])
+def test_saving_needs_no_event_loop(azure: Desk, container: Container, arguments: list[str]) -> None:
+    """Where nothing is in the way, saving imports neither asyncio nor what stands on it, nor TLS without https."""
+    many(azure, 5)
+    command = [sys.executable, "-c", LOADED, "save", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, cwd=azure.folder, env=azure.environment(), timeout=TIMEOUT, check=True
+    )
+    loaded = set(done.stderr.decode().splitlines()[-1].split())
+    assert "batch_outputs" in loaded
+    assert not loaded & {"asyncio", "anyio", "aiohttp", "aiofiles", "azure", "ssl", "http", "xml"}
+    assert len(stored(container)) == (5 if arguments == ["f"] else 1)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes of this kind")
 def test_files_that_are_gone(proxied: Desk, container: Container, fault_proxy: FaultProxy) -> None:
     """Of files that vanish, or become something else, while others are saved each is said; all others are saved."""

@@ -18,10 +18,10 @@ from azure.storage.blob import ContentSettings
 
 from batch_outputs.errors import FileChangedError, StoreError, WrongBlobTypeError
 from batch_outputs.snapshot import FileSnapshot
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.content import InMemory
 from batch_outputs.stores.base import BlobProperties, BlockingCalls, Store
-from batch_outputs.threads import Stop
 from support.azurite import Container
 from support.fault_proxy import FaultProxy
 from support.stores import AzureBackend, Backend, DirectoryBackend

@@ -89,6 +89,12 @@ class FaultyStore:
         """See `Store.put`."""
         return await self._store.put(name, content, content_type=content_type, metadata=metadata)
 
+    def calls_at_hand(self) -> None:
+        """There are none."""
+
+    def close_calls(self) -> None:
+        """There is nothing to close."""
+
     async def blocking_calls(self) -> None:
         """There are none: nothing is to go round the faults."""
 

@@ -116,6 +116,12 @@ class MemoryStore:
         data = bytearray(content if isinstance(content, bytes) else _read_to_the_end(content))
         return self._make(name, _Blob(data, "block", content_type, dict(metadata or {})))
 
+    def calls_at_hand(self) -> None:
+        """There are none."""
+
+    def close_calls(self) -> None:
+        """There is nothing to close."""
+
     async def blocking_calls(self) -> None:
         """There are none."""
 

@@ -238,8 +238,11 @@ async def _without_joined_parts(outputs: AsyncIterator[OutputFileReference]) -> 
     parts: list[tuple[LogMarks, OutputFileReference]] = []
     firsts: dict[str, int | None] = {}
     async for output in outputs:
+        if not output.is_log:
+            yield output
+            continue
         marks = LogMarks.from_metadata(output.metadata or {})
-        if not output.is_log or marks.log is None:
+        if marks.log is None:
             yield output
         elif marks.part > 1:
             parts.append((marks, output))

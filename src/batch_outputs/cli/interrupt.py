@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -22,6 +23,24 @@ async def interruptible(coroutine: Coroutine[Any, Any, T]) -> T:
 
     A request that is under way in a thread cannot be cancelled, and would hold us until its own time is over.
     """
+    _end_in_time()
+    return await coroutine
+
+
+@contextmanager
+def ended_in_time() -> Iterator[None]:
+    """The same for work that blocks in the main thread, which Ctrl-C breaks off."""
+    usual = signal.getsignal(signal.SIGINT)
+    _end_in_time()
+    try:
+        yield
+    finally:
+        if usual is not None:
+            signal.signal(signal.SIGINT, usual)
+
+
+def _end_in_time() -> None:
+    """Have Ctrl-C do what it does, and end the process if that takes too long."""
     cancel = signal.getsignal(signal.SIGINT)
 
     def interrupted(signum: int, frame: FrameType | None) -> None:
@@ -33,7 +52,6 @@ async def interruptible(coroutine: Coroutine[Any, Any, T]) -> T:
 
     if callable(cancel):  # else Ctrl-C is ignored, as by a shell's background jobs
         signal.signal(signal.SIGINT, interrupted)
-    return await coroutine
 
 
 def _leave() -> None:

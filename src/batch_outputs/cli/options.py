@@ -201,6 +201,16 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
             signal.signal(signal.SIGINT, usual)  # for what comes behind it, such as a question
 
 
+def run_blocking(work: Callable[[], T]) -> T:
+    """Run a part of a command that needs no event loop, as `run_async` runs the others."""
+    from batch_outputs.cli.interrupt import ended_in_time
+    from batch_outputs.cli.warnings import show_warnings
+
+    show_warnings()
+    with ended_in_time():
+        return work()
+
+
 def not_empty(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Refuse an option that is given as an empty text, most likely by a variable of a script that is not set."""
     if value == "":

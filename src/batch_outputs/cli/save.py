@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from batch_outputs.cli.help_page import argument, command, option
-from batch_outputs.cli.options import Where, not_empty, run_async, where_options
+from batch_outputs.cli.options import Where, not_empty, run_async, run_blocking, where_options
 from batch_outputs.cli.talk import say, say_where, show, talk_to_terminal
 from batch_outputs.errors import SourceError, TargetError
 from batch_outputs.kinds import OutputKind, kind_named
 from batch_outputs.wording import counted, printable, size_text
 
 if TYPE_CHECKING:
-    from batch_outputs.output_storage import SaveProgress
+    from batch_outputs.saving_all import SaveProgress, SavingAll
     from batch_outputs.storage import JobOutputStorage, TaskOutputStorage
 
 _PIECE = 1024 * 1024
@@ -65,10 +65,26 @@ def save_command(paths: tuple[str, ...], kind: str, name: str | None, replace_lo
             _spool_stdin(spool)
             paths = (spool.name,)
         say_where(storage.place, embedded=where.target().embedded)
-        if name is not None or replace_log:
-            run_async(_save_one(storage, parsed, paths[0], name, replace_log=replace_log))
+        if replace_log:
+            run_async(_save_one(storage, parsed, paths[0], name, replace_log=True))
+        elif name is not None:
+            _save_one_quickly(storage, parsed, paths[0], name)
         else:
-            run_async(_save_all(storage, parsed, paths))
+            _save_all(storage, parsed, paths)
+
+
+# Saving needs no event loop, whose import takes as long as all the rest, unless something is in the way.
+
+
+def _save_one_quickly(storage: TaskOutputStorage | JobOutputStorage, kind: OutputKind, path: str, name: str) -> None:
+    from batch_outputs.output_storage import close_at_once, save_at_once
+
+    saved = run_blocking(lambda: save_at_once(storage, kind, path, name))
+    if saved is None:
+        run_async(_save_one(storage, kind, path, name, replace_log=False))
+        return
+    close_at_once(storage)
+    _tell([saved.blob_name], saved.size or 0)
 
 
 async def _save_one(
@@ -79,27 +95,37 @@ async def _save_one(
         _tell([saved.blob_name], saved.size or 0)
 
 
-async def _save_all(storage: TaskOutputStorage | JobOutputStorage, kind: OutputKind, paths: Sequence[str]) -> None:
+def _save_all(storage: TaskOutputStorage | JobOutputStorage, kind: OutputKind, paths: Sequence[str]) -> None:
+    from batch_outputs.output_storage import close_at_once, save_all_at_once
+
     names: list[str] = []
     size = 0
-    is_watched = talk_to_terminal()
-    bar = click.progressbar(length=1, label="saving", file=sys.stderr, hidden=not is_watched)
+    bar = click.progressbar(length=1, label="saving", file=sys.stderr) if talk_to_terminal() else None
 
     def note(progress: SaveProgress) -> None:
         nonlocal size
-        if is_watched:
+        if bar is not None:
             bar.length = progress.total_files
             bar.update(1)
         names.append(progress.output.blob_name)
         size = progress.size
 
+    try:
+        with bar or nullcontext():
+            saving = run_blocking(lambda: save_all_at_once(storage, kind, paths, note))
+            if saving.is_done:
+                close_at_once(storage)
+            else:
+                run_async(_save_rest(storage, saving))
+            saving.saved()
+    finally:
+        if names:
+            _tell(sorted(names), size)
+
+
+async def _save_rest(storage: TaskOutputStorage | JobOutputStorage, saving: SavingAll) -> None:
     async with storage:
-        try:
-            with bar:
-                await storage.save_all(kind, *paths, on_progress=note)
-        finally:
-            if names:
-                _tell(sorted(names), size)
+        await saving.rest()
 
 
 def _tell(names: Sequence[str], size: int) -> None:

@@ -12,9 +12,9 @@ from batch_outputs.client.group_work import Work
 from batch_outputs.content_types import guess_content_type
 from batch_outputs.errors import BlobNotFoundError, InvalidNameError, SourceError
 from batch_outputs.names import check_blob_name, output_name
+from batch_outputs.putting import put_file
 from batch_outputs.sources import Folders, Found, Source, find_named
 from batch_outputs.stores.base import BlobProperties, Store
-from batch_outputs.transfer import put_file
 
 MODIFIED_KEY = "lastmodified"
 """Metadata with a source's time of modification, in the spelling of the Azure CLI's Batch extension."""

@@ -15,10 +15,11 @@ from batch_outputs.desk.storage import DeskStorage
 from batch_outputs.errors import BatchOutputsError, BlobNotFoundError, SourceNotFoundError, WrongBlobTypeError
 from batch_outputs.location import StoreLocation
 from batch_outputs.patterns import has_wildcard
+from batch_outputs.putting import put_file
 from batch_outputs.sources import Folders, Source, find_sources
 from batch_outputs.stores import open_store
 from batch_outputs.stores.base import Store
-from batch_outputs.transfer import for_each, put_file
+from batch_outputs.transfer import for_each
 
 
 @dataclass(slots=True)

@@ -20,14 +20,14 @@ from batch_outputs.location import Account, StoreLocation
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from batch_outputs.threads import Stop
+    from batch_outputs.stop import Stop
 
 BlobType: TypeAlias = Literal["block", "append"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a frozen one takes four times as long to make, and listings make very many
 class BlobProperties:
-    """What a store knows of a blob.
+    """What a store knows of a blob. Nobody changes one.
 
     `etag` is opaque and changes with every change. `size` is in bytes. `metadata` keys are as written (services compare
     them without case). `blocks` is how many appends an append blob has had; None where the store does not count them,
@@ -132,6 +132,12 @@ class Store(Protocol):
         A file there is replaced; an append blob there is refused with `WrongBlobTypeError`. (Azure does that; the
         Azurite emulator does not.) Errors of `content` come through unchanged.
         """
+
+    def calls_at_hand(self) -> BlockingCalls | None:
+        """As `blocking_calls`, for who has no event loop; None also where something would have to be waited for."""
+
+    def close_calls(self) -> None:
+        """Close what these calls have opened; for who has used nothing else of the store."""
 
     async def blocking_calls(self) -> BlockingCalls | None:
         """Quick calls for worker threads, as long as the store is open; None where there are none now."""

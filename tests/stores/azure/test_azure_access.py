@@ -22,7 +22,7 @@ from batch_outputs.location import AzureAccount, KeyAccess, SasAccess, SasFileAc
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.access import SCOPE, SasFromKey, Ticket, tickets_for
 from batch_outputs.stores.azure.bulk import Bulk
-from batch_outputs.stores.azure.content import Source
+from batch_outputs.stores.azure.content import InMemory, Source
 from batch_outputs.stores.azure.line import Line
 from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import Pressure
@@ -75,6 +75,30 @@ async def test_content_is_read_again_for_a_renewed_sas(
     data = bytes(range(256)) * 50_000
     await store.put("x", data)
     assert b"".join([piece async for piece in store.read("x")]) == data
+
+
+async def test_what_is_at_hand(container: Container, tmp_path: Path) -> None:
+    """Without an event loop a SAS that was given can be used at once, and one that has to be made when it is made."""
+    endpoint = container.azurite.endpoint
+    path = tmp_path / "url"
+    path.write_text(container.sas_url())
+    for access, is_at_hand in (
+        (SasAccess(container.sas()), True),
+        (SasFileAccess(path), True),
+        (KeyAccess(ACCOUNT, KEY), False),
+    ):
+        store = AzureStore(StoreLocation(AzureAccount(endpoint, access), container.name))
+        calls = store.calls_at_hand()
+        assert (calls is not None) == is_at_hand
+        assert (await store.blocking_calls()) is not None
+        calls = store.calls_at_hand()
+        assert calls is not None
+        assert calls.put("x", InMemory(b"data")) is not None
+        store.close_calls()
+    path.write_text("nothing")
+    store = AzureStore(from_file(container, path))
+    with pytest.raises(ConfigurationError, match="holds no SAS"):
+        store.calls_at_hand()
 
 
 async def first_ticket(path: Path) -> Ticket:
@@ -214,6 +238,9 @@ async def test_an_identity_that_gives_no_token() -> None:
 
 class Renewing:
     """Tickets whose first is refused."""
+
+    def at_hand(self) -> None:
+        return None
 
     async def ticket(self) -> Ticket:
         return Ticket(token="first")

@@ -54,6 +54,9 @@ def key_answer(start: str, expiry: str) -> web.Response:
 class Bearer:
     """Tickets of one token that cannot be renewed."""
 
+    def at_hand(self) -> Ticket:
+        return Ticket(token="t0ken")
+
     async def ticket(self) -> Ticket:
         return Ticket(token="t0ken")
 

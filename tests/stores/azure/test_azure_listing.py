@@ -87,9 +87,22 @@ BOMB = PAGE.replace("?>", "?>" + ENTITIES, 1).replace("t1/folder", "&b;")
         PAGE.replace("<Etag>0x1</Etag>", ""),
         PAGE.replace("<Content-Length>7<", "<Content-Length>many<"),
         PAGE.replace("Sun, 22 Nov", "Some"),
+        PAGE.replace("utf-8", "utf-eight"),
         "{}",
     ],
-    ids=["nothing", "html", "no listing", "document type", "entities", "half", "no etag", "size", "date", "json"],
+    ids=[
+        "nothing",
+        "html",
+        "no listing",
+        "document type",
+        "entities",
+        "half",
+        "no etag",
+        "size",
+        "date",
+        "encoding",
+        "json",
+    ],
 )
 def test_what_is_no_listing(text: str) -> None:
     """Pages of others, half ones and entity bombs are declined, by one error."""

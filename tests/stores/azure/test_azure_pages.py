@@ -17,12 +17,12 @@ from aiohttp import web
 from anyio import run_process
 
 from batch_outputs.errors import AccessDeniedError, ContainerNotFoundError, StoreUnavailableError
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.network import KEEP_ALIVE
 from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import Pressure
-from batch_outputs.threads import Stop
 from stores.azure.answering import BLOB, SAS, answering, hang_up, location, refusal
 from support.azurite import Container
 from support.fault_proxy import FaultProxy

@@ -15,13 +15,13 @@ import pytest
 
 from batch_outputs import TaskOutputStorage
 from batch_outputs.errors import StoreError
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.content import InMemory
 from batch_outputs.stores.azure.http1 import BrokenAnswerError
 from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import Pressure, pressure_on
-from batch_outputs.threads import Stop
 from support.azurite import Container
 from support.command import wait_until
 from support.fault_proxy import FaultProxy

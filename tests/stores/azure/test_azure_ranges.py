@@ -22,10 +22,11 @@ from anyio import run_process
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
 
 from batch_outputs import TaskOutputStorage
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import AzureStore
 from batch_outputs.stores.azure.content import InMemory
 from batch_outputs.stores.base import BlockingCalls
-from batch_outputs.threads import Stop, finished
+from batch_outputs.threads import finished
 from stores.azure.answering import BLOB, answering, location
 from support.azurite import ACCOUNT, KEY, Container, running_azurite
 from support.certificates import self_signed

@@ -15,13 +15,13 @@ from urllib.parse import parse_qs, quote
 import pytest
 from aiohttp import web
 
-from batch_outputs.crew import Crew
 from batch_outputs.errors import BatchOutputsError, FileChangedError
 from batch_outputs.location import Access, AzureAccount, KeyAccess, SasAccess, SasFileAccess, StoreLocation
+from batch_outputs.loop_crew import LoopCrew
 from batch_outputs.snapshot import FileSnapshot
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import AzureStore, AzureStoreAccount
 from batch_outputs.stores.azure.content import InMemory
-from batch_outputs.threads import Stop
 from stores.azure.answering import answering, hang_up, location, refusal
 from support.azurite import ACCOUNT, KEY, Container
 from support.fault_proxy import FaultProxy
@@ -240,7 +240,7 @@ async def _try_quickly(store: AzureStore) -> None:
         return None
 
     for work in (put, read):
-        async with Crew(work, lambda *_: None) as crew:
+        async with LoopCrew(work, lambda *_: None) as crew:
             for size in (1, 300_000, 2 << 20, 20 << 20):
                 crew.give(size)
 

@@ -6,19 +6,20 @@ be a better one: a SAS that someone has renewed in its file, a token that was wi
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from batch_outputs.environment import on_node
 from batch_outputs.errors import AccessDeniedError, BatchOutputsError, ConfigurationError
 from batch_outputs.location import AzureAccount, KeyAccess, SasAccess, SasFileAccess, TokenAccess
 from batch_outputs.stores.azure import service
-from batch_outputs.stores.azure.blocking import in_plain_thread
 from batch_outputs.stores.azure.urls import clean_sas
+
+if TYPE_CHECKING:  # a command that saves quickly needs no event loop
+    import asyncio
 
 SCOPE = "https://storage.azure.com/.default"
 
@@ -47,6 +48,13 @@ class Tickets(Protocol):
 
     async def ticket(self) -> Ticket:
         """A ticket that should be good now."""
+
+    def at_hand(self) -> Ticket | None:
+        """The same, where nothing has to be waited for.
+
+        Raises:
+            ConfigurationError: as `ticket`.
+        """
 
     async def renewed(self, refused: Ticket) -> Ticket | None:
         """Another ticket than the one refused, if there is one."""
@@ -98,6 +106,10 @@ class GivenSas:
     def __init__(self, access: SasAccess) -> None:
         self._ticket = Ticket(sas=clean_sas(access.sas))
 
+    def at_hand(self) -> Ticket:
+        """The ticket."""
+        return self._ticket
+
     async def ticket(self) -> Ticket:
         """The ticket."""
         return self._ticket
@@ -115,7 +127,7 @@ class SasFromFile:
         self._path = access.path
         self._ticket: Ticket | None = None
 
-    async def ticket(self) -> Ticket:
+    def at_hand(self) -> Ticket:
         """The SAS last read.
 
         Raises:
@@ -124,6 +136,10 @@ class SasFromFile:
         if self._ticket is None:
             self._ticket = _read_sas(self._path)
         return self._ticket
+
+    async def ticket(self) -> Ticket:
+        """The same."""
+        return self.at_hand()
 
     async def renewed(self, refused: Ticket) -> Ticket | None:
         """What the file holds now, if it is something else; an unreadable file is the same as an unchanged one."""
@@ -158,7 +174,11 @@ class SasFromKey:
         self._container = container
         self._ticket: Ticket | None = None
         self._good_until = 0.0
-        self._making = asyncio.Lock()
+        self._making: asyncio.Lock | None = None
+
+    def at_hand(self) -> Ticket | None:
+        """The SAS last made, with at least half of its time left; the first one takes too long."""
+        return self._ticket if time.time() < self._good_until else None
 
     async def ticket(self) -> Ticket:
         """A SAS with at least half of its time left.
@@ -166,6 +186,11 @@ class SasFromKey:
         Raises:
             ConfigurationError: the key is not one.
         """
+        import asyncio
+
+        from batch_outputs.stores.azure.blocking import in_plain_thread
+
+        self._making = self._making or asyncio.Lock()
         async with self._making:
             if self._ticket is None or time.time() >= self._good_until:
                 self._ticket = Ticket(sas=await in_plain_thread(self._make))
@@ -190,7 +215,13 @@ class TokenOfIdentity:
         self._credential = cast("TokenCredential | None", access.credential)
         self._host = host
         self._token: AccessToken | None = None
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Lock | None = None
+
+    def at_hand(self) -> Ticket | None:
+        """The token last got, if it is good for minutes yet."""
+        if self._token is None or time.time() >= self._token.expires_on - _EARLY:
+            return None
+        return Ticket(token=self._token.token)
 
     async def ticket(self) -> Ticket:
         """A token that is good for minutes yet.
@@ -199,6 +230,11 @@ class TokenOfIdentity:
             ConfigurationError: azure-identity is not installed.
             AccessDeniedError: the identity gives no token.
         """
+        import asyncio
+
+        from batch_outputs.stores.azure.blocking import in_plain_thread
+
+        self._asking = self._asking or asyncio.Lock()
         async with self._asking:
             if self._token is None or time.time() >= self._token.expires_on - _EARLY:
                 self._token = await in_plain_thread(self._fetch)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import uuid
+import os
 from collections.abc import Iterable
 
 
 def new_block_id() -> str:
     """An id that no other block has; all of a blob must have one length, with those of unfinished uploads."""
-    return base64.b64encode(uuid.uuid4().hex.encode()).decode()
+    return base64.b64encode(os.urandom(16).hex().encode()).decode()
 
 
 def block_list(ids: Iterable[str]) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from batch_outputs.location import StoreLocation
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket, Tickets
 from batch_outputs.stores.azure.content import BLOCK, Source
@@ -24,7 +25,6 @@ from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.azure.room import Room
 from batch_outputs.stores.azure.upload import NotStoredError, Upload, is_busy, may_pass
 from batch_outputs.stores.base import Readable, Written
-from batch_outputs.threads import Stop, finished
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -60,7 +60,7 @@ class Bulk:
 
     def __init__(self, location: StoreLocation, tickets: Tickets, policy: RetryPolicy, http: PlainHttp) -> None:
         self._tickets = tickets
-        self._means = _Means(location, policy.patience, pressure_on(http.endpoint), http)
+        self._means = _Means(location.container, location.place, policy.patience, pressure_on(http.endpoint), http)
         self._calls = BulkCalls(self._means)
 
     async def put(self, name: str, source: Source, headers: Mapping[str, str]) -> Written | None:
@@ -69,11 +69,17 @@ class Bulk:
             return None
         means, stop = self._means, Stop()
         upload = means.upload(name, source, headers, stop, may_pass)
+        from batch_outputs.threads import finished  # a command that saves quickly needs no event loop
+
         try:
             written = await finished(lambda: means.stored(upload), stop, means.threads)
         except NotStoredError:
             written = None
         return means.rest.counted(written)
+
+    def calls_at_hand(self) -> BulkCalls | None:
+        """Calls for worker threads, where nothing has to be waited for; None also where there is no use in trying."""
+        return self._calls if self._has_use() and self._use(self._tickets.at_hand()) else None
 
     async def calls(self) -> BulkCalls | None:
         """Calls for worker threads; None where there is no use in trying."""
@@ -85,17 +91,22 @@ class Bulk:
         self._means.ticket = None
 
     async def _is_ready(self) -> bool:
-        if self._means.rest.is_needed or not _runs_here():
-            return False
-        self._means.ticket = await self._tickets.ticket()
-        return True
+        return self._has_use() and self._use(self._tickets.at_hand() or await self._tickets.ticket())
+
+    def _has_use(self) -> bool:
+        return not self._means.rest.is_needed and _runs_here()
+
+    def _use(self, ticket: Ticket | None) -> bool:
+        self._means.ticket = ticket
+        return ticket is not None
 
 
 @dataclass(slots=True)
 class _Means:
     """What a `Bulk` and its calls for threads work with, all of it for threads too."""
 
-    location: StoreLocation
+    container: str
+    place: str
     patience: float
     pressure: Pressure
     http: PlainHttp
@@ -108,7 +119,7 @@ class _Means:
         self, name: str, source: Source, headers: Mapping[str, str], stop: Stop, again: Callable[[Exception], bool]
     ) -> Upload:
         """An upload that ends so early that the wire, which goes on where this ends, has time for tries of its own."""
-        path = urls.blob_path(self.location.container, name)
+        path = urls.blob_path(self.container, name)
         ticket = self.ticket or Ticket()
         return Upload(self.http, ticket, path, source, headers, stop, self.pressure, self.patience / 3, again)
 
@@ -129,7 +140,7 @@ class BulkCalls:
 
     def __init__(self, means: _Means) -> None:
         self._means = means
-        self._ranges = RangeReader(means.http, means.location.container)
+        self._ranges = RangeReader(means.http, means.container)
         self._reading_ahead = threading.Lock()
 
     def put(
@@ -146,7 +157,7 @@ class BulkCalls:
         if means.ticket is None or content.size > BLOCK or means.rest.is_needed:
             return None
         stop = stop or Stop()
-        source = Source(content, blob=name, place=means.location.place)
+        source = Source(content, blob=name, place=means.place)
         headers = {**urls.content_type_header(content_type), **urls.metadata_headers(metadata)}
         upload = means.upload(name, source, headers, stop, is_busy)
         try:

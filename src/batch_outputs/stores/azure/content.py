@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import anyio.to_thread
-
 from batch_outputs.errors import StoreError
 from batch_outputs.stores.base import Readable
 
@@ -95,4 +93,6 @@ async def read_block(source: Source, *, own_thread: bool) -> bytes:
     """
     if own_thread or source.in_memory or source.size <= _QUICK:
         return source.read()
-    return await anyio.to_thread.run_sync(source.read)
+    from anyio import to_thread  # a command that saves quickly needs no event loop
+
+    return await to_thread.run_sync(source.read)

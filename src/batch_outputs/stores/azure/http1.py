@@ -119,11 +119,8 @@ class Connection:
         found, pairs = _STATUS.fullmatch(start), _FIELD.findall(lines)
         if found is None or len(pairs) != lines.count("\n"):
             raise BrokenAnswerError
-        fields: dict[str, str] = {}
-        for written, value in pairs:
-            name = written.lower()
-            fields[name] = f"{fields[name]}, {value}" if name in fields else value.rstrip(" \t")
-        return found[1], int(found[2]), fields
+        fields = {name.lower(): value.rstrip(" \t") for name, value in pairs}
+        return found[1], int(found[2]), fields if len(fields) == len(pairs) else _joined(pairs)
 
     def _until(self, end: bytes) -> bytes:
         held = self._held
@@ -136,6 +133,15 @@ class Connection:
             held += piece
         self._held = held[length + len(end) :]
         return held[:length]
+
+
+def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Headers of which some come several times."""
+    fields: dict[str, str] = {}
+    for written, value in pairs:
+        name, text = written.lower(), value.rstrip(" \t")
+        fields[name] = f"{fields[name]}, {text}" if name in fields else text
+    return fields
 
 
 class Answer:

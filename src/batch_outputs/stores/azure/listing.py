@@ -1,17 +1,18 @@
 """One page of a listing, from its XML.
 
-The tree is built by the parser's own C code, several times as quick as calls of ours for each element. Document types
-are declined, and with them entities, so that a hostile answer cannot grow without bound.
+Blobs in plain XML are read without a parser. Of anything else the tree is built by the parser's own C code, several
+times as quick as calls of ours for each element. Document types are declined, and with them entities, so that a hostile
+answer cannot grow without bound.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TypeAlias
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
 from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_type, http_date, md5
+from batch_outputs.stores.azure.plain_xml import NotPlainError, PlainXml
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties
 
 Entry: TypeAlias = BlobProperties | BlobPrefix | ContainerProperties
@@ -21,9 +22,6 @@ PAGE_SIZE = 5000
 
 _LONGEST = 64 * 1024 * 1024
 """Bytes; far more than 5,000 entries with all their metadata take."""
-
-# Of the encodings that the parser knows, all in which this could look different have zero bytes in it.
-_DECLINED = re.compile(rb"<!DOCTYPE|\x00")
 
 
 class Page:
@@ -54,22 +52,34 @@ class Page:
         """
         text = b"".join(self._pieces)
         self._pieces.clear()
-        if _DECLINED.search(text):
+        # Of the encodings that the parser knows, all in which this could look different have zero bytes in it.
+        if b"<!DOCTYPE" in text or b"\x00" in text:
             raise UnusableAnswerError
         try:
-            root = ET.fromstring(text)  # noqa: S314 - without document types
-            if root.tag != "EnumerationResults":
-                raise UnusableAnswerError
-            self.entries = [entry for group in root for element in group if (entry := _entry(element)) is not None]
-        except (ET.ParseError, KeyError, ValueError):
+            try:
+                self._read_plain(text)
+            except NotPlainError:
+                self._parse(text)
+        except (ET.ParseError, LookupError, ValueError):
             raise UnusableAnswerError from None
+
+    def _read_plain(self, text: bytes) -> None:
+        page = PlainXml(text)
+        self.entries = [blob for found in page.blobs() if (blob := _blob(*found)) is not None]
+        self.next_marker = page.next_marker
+
+    def _parse(self, text: bytes) -> None:
+        root = ET.fromstring(text)  # noqa: S314 - without document types
+        if root.tag != "EnumerationResults":
+            raise UnusableAnswerError
+        self.entries = [entry for group in root for element in group if (entry := _entry(element)) is not None]
         self.next_marker = root.findtext("NextMarker") or ""
 
 
 def _entry(element: ET.Element) -> Entry | None:
     """A blob, a prefix or a container; None for what is nothing to show."""
     if element.tag == "Blob":
-        return _blob(element)
+        return _blob(_name(element), _texts(element, "Properties"), _texts(element, "Metadata"))
     if element.tag == "BlobPrefix":
         return BlobPrefix(_name(element))
     if element.tag == "Container":
@@ -78,16 +88,15 @@ def _entry(element: ET.Element) -> Entry | None:
     return None
 
 
-def _blob(element: ET.Element) -> BlobProperties | None:
-    metadata = _texts(element, "Metadata")
+def _blob(name: str, fields: dict[str, str], metadata: dict[str, str]) -> BlobProperties | None:
     if metadata.get("hdi_isfolder") == "true":  # a folder of an account with a hierarchical namespace
         return None
-    fields = _texts(element, "Properties")
+    # In listings ETags stand without the quotes that they have everywhere else.
+    etag = fields["Etag"].strip('"')
     return BlobProperties(
-        name=_name(element),
+        name=name,
         size=int(fields["Content-Length"]),
-        # In listings ETags stand without the quotes that they have everywhere else.
-        etag=f'"{fields["Etag"].strip(chr(34))}"',
+        etag=f'"{etag}"',
         last_modified=http_date(fields["Last-Modified"]),
         content_type=fields.get("Content-Type") or None,
         metadata=metadata,

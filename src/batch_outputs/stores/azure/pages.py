@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket, Tickets
 from batch_outputs.stores.azure.answers import UnusableAnswerError
@@ -13,7 +14,7 @@ from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import Pressure
 from batch_outputs.stores.azure.rest import Rest
 from batch_outputs.stores.azure.retries import RetryPolicy
-from batch_outputs.threads import Stop, finished
+from batch_outputs.threads import finished
 
 _PIECE = 256 * 1024
 

@@ -13,13 +13,13 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import retry_after
 from batch_outputs.stores.azure.http1 import Answer, BrokenAnswerError, Connection
 from batch_outputs.stores.azure.network import KEEP_ALIVE
 from batch_outputs.stores.azure.pressure import BUSY, Pressure
-from batch_outputs.threads import Stop
 
 if TYPE_CHECKING:  # not every program asks for anything, and not every connection is encrypted
     from ssl import SSLContext

@@ -11,13 +11,13 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_range
 from batch_outputs.stores.azure.content import BLOCK
 from batch_outputs.stores.azure.http1 import Answer
 from batch_outputs.stores.azure.plain_http import PlainHttp
-from batch_outputs.threads import Stop
 
 _PIECE = 256 * 1024
 """Bytes given at once: few enough for the processor's cache, and large writes cost the system many times as much."""

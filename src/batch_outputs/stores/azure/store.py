@@ -7,19 +7,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from batch_outputs.location import AzureAccount, StoreLocation
-from batch_outputs.stores.azure import bulk, listing, urls
+from batch_outputs.stores.azure import bulk, urls
 from batch_outputs.stores.azure.access import tickets_for
 from batch_outputs.stores.azure.bulk import Bulk
 from batch_outputs.stores.azure.content import Source
-from batch_outputs.stores.azure.listings import Listings
 from batch_outputs.stores.azure.network import proxy_for
-from batch_outputs.stores.azure.pages import PlainPages
 from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import pressure_on
 from batch_outputs.stores.azure.retries import RetryPolicy
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, BlockingCalls, Page, Readable, Written
 
 if TYPE_CHECKING:
+    from batch_outputs.stores.azure import listing
+    from batch_outputs.stores.azure.listings import Listings
+    from batch_outputs.stores.azure.pages import PlainPages
     from batch_outputs.stores.azure.wire import Wire
 
 
@@ -44,14 +45,11 @@ class AzureStore:
         self._policy = RetryPolicy.from_environ()
         self._tickets = tickets_for(account, location.container)
         self._proxy = proxy_for(account.endpoint)
-        self._http = self._bulk = self._plain_pages = None
+        self._http = self._bulk = None
         # With a proxy in between the wire does all, which knows how to speak to it.
         if not own_thread and self._proxy is None and bulk.is_wanted():
-            pressure = pressure_on(account.endpoint)
-            self._http = PlainHttp(account.endpoint, pressure)
-            self._plain_pages = PlainPages(self._http, location.container, self._tickets, self._policy, pressure)
+            self._http = PlainHttp(account.endpoint, pressure_on(account.endpoint))
             self._bulk = Bulk(location, self._tickets, self._policy, self._http)
-        self._listings = Listings(self._page)
 
     @property
     def location(self) -> StoreLocation:
@@ -76,6 +74,10 @@ class AzureStore:
                 return written
             source.rewind()
         return await self._wire.put(name, source, headers)
+
+    def calls_at_hand(self) -> BlockingCalls | None:
+        """The same, where the ticket is at hand."""
+        return None if self._bulk is None else self._bulk.calls_at_hand()
 
     async def blocking_calls(self) -> BlockingCalls | None:
         """Calls for worker threads over plain connections."""
@@ -132,18 +134,37 @@ class AzureStore:
         """Delete a blob."""
         await self._wire.delete(name, etag=etag)
 
-    async def aclose(self) -> None:
-        """Give back connections and threads."""
+    def close_calls(self) -> None:
+        """Let plain connections and their threads go."""
         if self._bulk is not None:
             self._bulk.close()
         if self._http is not None:
             self._http.close()
+
+    async def aclose(self) -> None:
+        """Give back connections and threads."""
+        self.close_calls()
         if "_wire" in self.__dict__:
             await self._wire.aclose()
 
     async def _page(self, query: str) -> listing.Page:
         page = None if self._plain_pages is None else await self._plain_pages.page(query)
         return await self._wire.page(query) if page is None else page
+
+    @cached_property
+    def _listings(self) -> Listings:
+        from batch_outputs.stores.azure.listings import Listings  # an XML parser comes with it
+
+        return Listings(self._page)
+
+    @cached_property
+    def _plain_pages(self) -> PlainPages | None:
+        from batch_outputs.stores.azure.pages import PlainPages  # a command that saves quickly needs no event loop
+
+        if self._http is None:
+            return None
+        pressure = pressure_on(self._account.endpoint)
+        return PlainPages(self._http, self._location.container, self._tickets, self._policy, pressure)
 
     @cached_property
     def _wire(self) -> Wire:

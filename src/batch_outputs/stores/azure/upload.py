@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import UnusableAnswerError, written
@@ -18,7 +19,6 @@ from batch_outputs.stores.azure.pressure import BUSY, Pressure
 from batch_outputs.stores.azure.retries import Patience, RetryPolicy
 from batch_outputs.stores.azure.room import Room
 from batch_outputs.stores.base import Written
-from batch_outputs.threads import Stop
 
 BLOCKS_AT_ONCE = 4
 

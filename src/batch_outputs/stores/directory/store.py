@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 from anyio import to_thread
 
 from batch_outputs.location import DirectoryAccount, StoreLocation
+from batch_outputs.stop import Stop
 from batch_outputs.stores.base import (
     BlobPrefix,
     BlobProperties,
@@ -31,7 +32,6 @@ from batch_outputs.stores.directory.account import (
 )
 from batch_outputs.stores.directory.container import Container, Writing
 from batch_outputs.stores.directory.records import Draft
-from batch_outputs.threads import Stop
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
@@ -78,6 +78,13 @@ class DirectoryStore:
     ) -> Written:
         """Store a whole block blob; `content` is read in a worker thread."""
         return await self._finish(self._container.put(name, content, Draft(content_type, metadata or {})))
+
+    def calls_at_hand(self) -> BlockingCalls:
+        """As `blocking_calls`: there is nothing to wait for."""
+        return DirectoryCalls(self._container)
+
+    def close_calls(self) -> None:
+        """There is nothing to close."""
 
     async def blocking_calls(self) -> BlockingCalls | None:
         """The work itself, without the way to a worker thread and back for each step."""
