@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Generator
 
 import pytest
 
 from batch_outputs.crew import work_off
 from batch_outputs.stop import Stop
+from support.crews import in_one
 
 NAME = "batch-outputs-crew"
 PATIENCE = 30.0
@@ -38,7 +40,7 @@ def test_each_is_told_once(count: int) -> None:
             raise RuntimeError
         return item * item
 
-    work_off(range(count), work, note, Stop())
+    work_off(range(count), in_one(work), note, Stop())
     assert sorted(told) == sorted((item, None if item % 3 == 0 else item * item) for item in range(count))
     assert tellers <= {threading.current_thread().name}
     assert threads_there() == 0
@@ -53,7 +55,7 @@ def test_told_meanwhile() -> None:
             assert is_told.wait(PATIENCE)
         return item
 
-    work_off(range(5), work, lambda item, _: is_told.set() if item == 4 else None, Stop())
+    work_off(range(5), in_one(work), lambda item, _: is_told.set() if item == 4 else None, Stop())
 
 
 def test_grows_with_slow_works() -> None:
@@ -66,8 +68,48 @@ def test_grows_with_slow_works() -> None:
         most = max(most, threads_there())
         return item
 
-    work_off(range(300), work, lambda *_: None, Stop())
+    work_off(range(300), in_one(work), lambda *_: None, Stop())
     assert most == 32
+
+
+def test_begins_the_next_meanwhile() -> None:
+    """Where a work waits for somebody else the thread begins the next one; all are finished, as they were begun."""
+    steps: list[tuple[str, int]] = []
+    are_given = threading.Event()
+
+    def items() -> Generator[int]:
+        yield from range(4)
+        are_given.set()
+
+    def work(item: int) -> Generator[None, None, int]:
+        assert are_given.wait(PATIENCE)
+        steps.append(("begun", item))
+        yield
+        steps.append(("finished", item))
+        return item
+
+    told: list[int] = []
+    work_off(items(), work, lambda item, _: told.append(item), Stop())
+    assert steps[:3] == [("begun", 0), ("begun", 1), ("finished", 0)]
+    assert [item for step, item in steps if step == "finished"] == [0, 1, 2, 3]
+    assert sorted(told) == [0, 1, 2, 3]
+
+
+def test_one_that_hangs() -> None:
+    """A work that takes for ever holds up no other, the first one neither."""
+    are_done = threading.Event()
+    done: list[int] = []
+
+    def work(item: int) -> int:
+        if item in {0, 1}:
+            assert are_done.wait(PATIENCE)
+        done.append(item)
+        if len(done) == 98:
+            are_done.set()
+        return item
+
+    work_off(range(100), in_one(work), lambda *_: None, Stop())
+    assert sorted(done) == list(range(100))
 
 
 def test_an_error_of_who_is_told() -> None:
@@ -85,7 +127,7 @@ def test_an_error_of_who_is_told() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        work_off([1, 0, *range(2, 100_000)], work, note, stop)
+        work_off([1, 0, *range(2, 100_000)], in_one(work), note, stop)
     assert len(begun) < 100_000
     assert threads_there() == 0
 
@@ -98,6 +140,7 @@ stop = Stop()
 def work(item):
     print("begun", flush=True)
     stop.wait()
+    yield
 try:
     work_off(range(100), work, lambda *_: None, stop)
 except KeyboardInterrupt:

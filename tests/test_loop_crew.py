@@ -12,6 +12,7 @@ import pytest
 
 from batch_outputs.loop_crew import LoopCrew
 from batch_outputs.stop import Stop
+from support.crews import in_one
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +65,7 @@ async def test_each_is_told_once(count: int) -> None:
         tellers.add(threading.current_thread().name)
         told.append((item, result))
 
-    async with LoopCrew(work, note) as crew:
+    async with LoopCrew(in_one(work), note) as crew:
         for item in range(count):
             crew.give(item)
     assert sorted(told) == [(item, item * item) for item in range(count)]
@@ -80,7 +81,7 @@ async def test_items_that_come_one_by_one() -> None:
     def note(item: int, result: int | None) -> None:
         told.put_nowait(item)
 
-    async with LoopCrew(lambda item: item, note) as crew:
+    async with LoopCrew(in_one(lambda item: item), note) as crew:
         for item in range(20):
             crew.give(item)
             assert await asyncio.wait_for(told.get(), PATIENCE) == item
@@ -96,7 +97,7 @@ async def test_errors(caplog: pytest.LogCaptureFixture) -> None:
         return None if item % 3 == 1 else item
 
     with caplog.at_level(logging.DEBUG):
-        async with LoopCrew(work, told.__setitem__) as crew:
+        async with LoopCrew(in_one(work), told.__setitem__) as crew:
             for item in range(30):
                 crew.give(item)
     assert told == {item: item if item % 3 == 2 else None for item in range(30)}
@@ -114,7 +115,7 @@ async def most_threads(*works: float, before: float | None = None) -> int:
         most = max(most, threads_there())
         return seconds
 
-    async with LoopCrew(work, lambda *_: None) as crew:
+    async with LoopCrew(in_one(work), lambda *_: None) as crew:
         for seconds in works if before is None else (before, *works):
             crew.give(seconds)
     return most
@@ -127,7 +128,7 @@ async def test_grows_with_slow_works() -> None:
 
 
 async def test_does_not_grow_with_quick_works() -> None:
-    """For quick works two threads mostly do: more would be in each other's way, also when one of them takes long."""
+    """For quick works one thread mostly does: more would be in each other's way, also when one of them takes long."""
     assert await most_threads(*[0.0] * 2000) <= 4
     assert await most_threads(*[0.0] * 2000, before=0.05) <= 4
 
@@ -145,7 +146,7 @@ async def test_grows_behind_trifles() -> None:
         most = max(most, threads_there())
         return item
 
-    async with LoopCrew(work, lambda *_: None) as crew:
+    async with LoopCrew(in_one(work), lambda *_: None) as crew:
         for item in range(100):
             crew.give(item)
     assert most > 8
@@ -158,7 +159,7 @@ async def test_cancelled() -> None:
     told: list[int] = []
 
     async def use() -> None:
-        async with LoopCrew(held.work, lambda item, _: told.append(item), stop) as crew:
+        async with LoopCrew(in_one(held.work), lambda item, _: told.append(item), stop) as crew:
             for item in range(100):
                 crew.give(item)
 
@@ -172,7 +173,8 @@ async def test_cancelled() -> None:
         await asyncio.wait_for(using, PATIENCE)
     assert threads_there() == 0
     await asyncio.sleep(0.05)  # what would still be told comes within a hundredth of a second
-    assert (len(held.begun), told) == (2, [])
+    assert len(held.begun) < 20
+    assert told == []
 
 
 async def test_an_error_in_the_block() -> None:
@@ -181,7 +183,7 @@ async def test_an_error_in_the_block() -> None:
     told: list[int] = []
 
     async def use() -> None:
-        async with LoopCrew(held.work, lambda item, _: told.append(item)) as crew:
+        async with LoopCrew(in_one(held.work), lambda item, _: told.append(item)) as crew:
             for item in range(100):
                 crew.give(item)
             await held.have_begun(2)
@@ -191,7 +193,7 @@ async def test_an_error_in_the_block() -> None:
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(use(), PATIENCE)
     assert threads_there() == 0
-    assert len(held.begun) < 10
+    assert len(held.begun) < 20
     assert told == []
 
 
@@ -204,7 +206,7 @@ async def test_an_error_of_who_is_told() -> None:
         raise ZeroDivisionError
 
     async def use() -> None:
-        async with LoopCrew(lambda item: item, note) as crew:
+        async with LoopCrew(in_one(lambda item: item), note) as crew:
             for item in range(1000):
                 crew.give(item)
                 await crew.has_room(10)
@@ -219,7 +221,7 @@ async def test_has_room() -> None:
     """It waits until few enough are unfinished, and not longer."""
     held = Held()
     told: Counter[int] = Counter()
-    async with LoopCrew(held.work, lambda item, _: told.update([item])) as crew:
+    async with LoopCrew(in_one(held.work), lambda item, _: told.update([item])) as crew:
         for item in range(10):
             crew.give(item)
         await asyncio.wait_for(crew.has_room(10), PATIENCE)

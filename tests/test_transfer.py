@@ -21,6 +21,7 @@ from batch_outputs.outputs import OutputFileReference
 from batch_outputs.transfer import Quickly, for_each_listed, for_each_quickly
 from support.azurite import Container
 from support.command import wait_until
+from support.crews import in_one
 from support.fault_proxy import FaultProxy
 from support.faults import answer_before, flip_answer, half_answer
 
@@ -84,7 +85,7 @@ class TestForEach:
                 raise OSError
             return item if item % 5 > 2 else None
 
-        left = await for_each_quickly(range(100), Quickly(work, lambda item, _: told.append(item)))
+        left = await for_each_quickly(range(100), Quickly(in_one(work), lambda item, _: told.append(item)))
         assert sorted(told) == [item for item in range(100) if item % 5 > 2]
         assert sorted(left) == [item for item in range(100) if item % 5 <= 2]
 
@@ -105,7 +106,7 @@ class TestForEach:
         def note(item: int, result: int) -> None:
             quick.update([item])
 
-        problems = await for_each_listed(listing(), action, ahead=ahead, quickly=Quickly(if_odd, note))
+        problems = await for_each_listed(listing(), action, ahead=ahead, quickly=Quickly(in_one(if_odd), note))
         assert problems == []
         assert quick == Counter(range(1, 100, 2))
         assert ordinary == Counter(range(0, 100, 2))
@@ -125,7 +126,7 @@ class TestForEach:
         def note(item: int, result: int) -> None:
             done.append(item)
 
-        [problem] = await for_each_listed(listing(), action, quickly=Quickly(if_odd, note))
+        [problem] = await for_each_listed(listing(), action, quickly=Quickly(in_one(if_odd), note))
         assert isinstance(problem, ZeroDivisionError)
         assert sorted(done) == [*range(10)]
 
@@ -146,7 +147,7 @@ class TestForEach:
         def note(item: int, result: int) -> None:
             raise AssertionError(item)
 
-        quickly = Quickly(lambda item: if_odd(2 * item), note)
+        quickly = Quickly(in_one(lambda item: if_odd(2 * item)), note)
         await for_each_listed(listing(), action, ahead=1000, failures=failures, quickly=quickly)
         assert failures.are_hopeless
         assert 17 <= len(begun) < 100

@@ -1,7 +1,8 @@
 """Worker threads for many small works.
 
 For each of very many files, a task on the event loop and the ways between it and a thread would cost more than the
-work itself. Here a thread does one after the other, and outcomes are taken by the dozen.
+work itself. Here a thread does one after the other, beginning the next where one waits for somebody else, and outcomes
+are taken by the dozen. Threads of Python hinder each other, so there are no more than it takes.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Generator, Iterable
+from typing import Generic, TypeAlias, TypeVar
 
 from batch_outputs.stop import Stop
 
@@ -22,7 +23,10 @@ logger: logging.Logger = logging.getLogger("batch_outputs.storage")
 T = TypeVar("T")
 R = TypeVar("R")
 
-_FEWEST = 2
+Work: TypeAlias = Callable[[T], Generator[None, None, R | None]]
+"""What is done for an item. It yields at most once, where it has begun something that goes on without it: then the
+thread begins the next one before it goes on with this. What it returns is the result."""
+
 _MOST = 32
 _EACH = 0.001
 """Seconds; so that about a thousand works can begin in a second, whatever one takes, as far as threads go."""
@@ -33,6 +37,9 @@ _FORGETTING = 1.05
 _TAKEN_EVERY = 0.02
 """Seconds between two takings of outcomes."""
 
+_LONGEST_PATIENCE = 1.0
+"""Seconds; while nothing comes, the pauses between two nudges become twice as long up to this."""
+
 
 class Crew(Generic[T, R]):
     """Does `work` for each item that is given, in threads; items and results are in `outcomes`, in no order.
@@ -42,7 +49,7 @@ class Crew(Generic[T, R]):
     by a thread, when there is something in `outcomes` and at the end of each thread; it must be quick.
     """
 
-    def __init__(self, work: Callable[[T], R | None], wake: Callable[[], object]) -> None:
+    def __init__(self, work: Work[T, R], wake: Callable[[], object]) -> None:
         self.outcomes: deque[tuple[T, R | None]] = deque()
         self._work = work
         self._wake = wake
@@ -51,6 +58,7 @@ class Crew(Generic[T, R]):
         self._threads: list[threading.Thread] = []
         self._working = 0
         self._quickest = math.inf
+        self._finished = 0
         self._is_over = False
 
     @property
@@ -61,8 +69,13 @@ class Crew(Generic[T, R]):
     def give(self, item: T) -> None:
         """Have one more done."""
         self._waiting.put(item)
-        if len(self._threads) < _FEWEST:
-            self._start_thread(_FEWEST)
+        if not self._threads:
+            self._start_thread(1)
+
+    def nudge(self) -> None:
+        """Nothing has come for a while: have one thread more, so that one slow work does not hold up the others."""
+        if self._waiting.qsize():
+            self._start_thread(min(_MOST, len(self._threads) + 1))
 
     def end(self, *, now: bool = False) -> None:
         """Let the threads end when all is done or, with `now`, when each has done what it is at."""
@@ -100,39 +113,81 @@ class Crew(Generic[T, R]):
             self._wake()
 
     def _work_off(self) -> None:
-        while (item := self._waiting.get()) is not None and not self._is_over:
-            began = time.monotonic()
+        begun: _Begun[T, R] | None = None
+        while not self._is_over:
             try:
-                result = self._work(item)
-            except Exception as error:
-                # Without its text, which may hold anything; the ordinary way says in words of ours what is wrong.
-                logger.debug("A quick way failed (%s); the ordinary one is taken.", type(error).__name__)
-                result = None
-            if result is not None:  # what is declined at once says nothing of how long others take
-                self._quickest = min(_FORGETTING * self._quickest, time.monotonic() - began)
-            self.outcomes.append((item, result))
-            self._wake()
-            if self._quickest > _FEWEST * _EACH and len(self._threads) < (wanted := self._wanted()):
-                self._start_thread(wanted)
+                item = self._waiting.get(block=begun is None)
+            except queue.Empty:
+                item = None
+            else:
+                if item is None:
+                    break
+            next_one = None if item is None else _Begun(item, self._work)
+            if begun is not None:
+                self._finish(begun)
+            begun = next_one
+        if begun is not None:
+            self._finish(begun)
+
+    def _finish(self, begun: _Begun[T, R]) -> None:
+        result, seconds = begun.finish()
+        if result is not None:  # what is declined at once says nothing of how long others take
+            self._quickest = min(_FORGETTING * self._quickest, seconds)
+        self.outcomes.append((begun.item, result))
+        self._wake()
+        self._finished += 1
+        # The first one had a connection to make.
+        if self._finished > 1 and self._quickest > _EACH and len(self._threads) < (wanted := self._wanted()):
+            self._start_thread(wanted)
 
     def _wanted(self) -> int:
         """How many threads there should be; no more than there is work for."""
         if self._quickest == math.inf:
-            return _FEWEST
+            return 1
         return min(_MOST, math.ceil(self._quickest / _EACH), len(self._threads) + self._waiting.qsize())
 
 
-def work_off(
-    items: Iterable[T], work: Callable[[T], R | None], told: Callable[[T, R | None], object], stop: Stop
-) -> None:
+class _Begun(Generic[T, R]):
+    """A work that is begun, and counts the seconds that the thread spends on it, not those in between."""
+
+    def __init__(self, item: T, work: Work[T, R]) -> None:
+        self.item = item
+        self._steps = work(item)
+        self._result: R | None = None
+        self._is_finished = False
+        self._seconds = 0.0
+        self._go_on()
+
+    def finish(self) -> tuple[R | None, float]:
+        """What comes of it, and how long it took."""
+        if not self._is_finished:
+            self._go_on()
+        return self._result, self._seconds
+
+    def _go_on(self) -> None:
+        began = time.monotonic()
+        try:
+            next(self._steps)
+        except StopIteration as end:
+            self._result, self._is_finished = end.value, True
+        except Exception as error:
+            # Without its text, which may hold anything; the ordinary way says in words of ours what is wrong.
+            logger.debug("A quick way failed (%s); the ordinary one is taken.", type(error).__name__)
+            self._is_finished = True
+        self._seconds += time.monotonic() - began
+
+
+def work_off(items: Iterable[T], work: Work[T, R], told: Callable[[T, R | None], object], stop: Stop) -> None:
     """Have a crew do `work` for each item, and call `told(item, result)` in this thread.
 
     Left by an error, as by Ctrl-C, it sets `stop`, so that works end early, and goes on when no thread works on.
     """
     has_ended = threading.Event()
     crew = Crew[T, R](work, lambda: None if crew.is_at_work else has_ended.set())
+    nudging = Nudging(crew.nudge)
 
     def tell() -> None:
+        nudging.look(time.monotonic(), something_came=bool(crew.outcomes))
         while crew.outcomes:
             told(*crew.outcomes.popleft())
 
@@ -150,3 +205,20 @@ def work_off(
         raise
     finally:
         crew.join()
+
+
+class Nudging:
+    """When to nudge a crew of which nothing comes."""
+
+    def __init__(self, nudge: Callable[[], object]) -> None:
+        self._nudge = nudge
+        self._patience = _TAKEN_EVERY
+        self._since = time.monotonic()
+
+    def look(self, now: float, *, something_came: bool) -> None:
+        """Take note of whether something has come since the last look, and nudge if nothing has for long enough."""
+        if something_came:
+            self._since, self._patience = now, _TAKEN_EVERY
+        elif now - self._since >= self._patience:
+            self._since, self._patience = now, min(2 * self._patience, _LONGEST_PATIENCE)
+            self._nudge()

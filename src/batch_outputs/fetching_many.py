@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import TypeAlias
 
 from batch_outputs.failures import Failures
@@ -44,7 +44,8 @@ async def fetch_all(
                 is_first = False
             yield item
 
-    def work(item: Placed) -> Fetched | None:
+    def work(item: Placed) -> Generator[None, None, Fetched | None]:
+        yield from ()
         path, output = item
         return None if calls is None else fetch_quickly(calls, *inside(output), path, folders, stop)
 

@@ -9,7 +9,7 @@ from typing import Generic, Self, TypeVar
 
 import anyio
 
-from batch_outputs.crew import Crew
+from batch_outputs.crew import Crew, Nudging, Work
 from batch_outputs.stop import Stop
 
 T = TypeVar("T")
@@ -17,6 +17,9 @@ R = TypeVar("R")
 
 _TOLD_EVERY = 0.01
 """Seconds between two tellings."""
+
+_LOOKED_EVERY = 0.02
+"""Seconds between two looks at whether anything is told."""
 
 
 class LoopCrew(Generic[T, R]):
@@ -26,9 +29,7 @@ class LoopCrew(Generic[T, R]):
     works on. Then `stop` is set, so that works end early. What `told` raises comes out of the block.
     """
 
-    def __init__(
-        self, work: Callable[[T], R | None], told: Callable[[T, R | None], object], stop: Stop | None = None
-    ) -> None:
+    def __init__(self, work: Work[T, R], told: Callable[[T, R | None], object], stop: Stop | None = None) -> None:
         self._told = told
         self._stop = stop or Stop()
         self._crew = Crew(work, self._wake)
@@ -38,6 +39,8 @@ class LoopCrew(Generic[T, R]):
         self._changed = asyncio.Event()
         self._failure: Exception | None = None
         self._is_over = False
+        self._nudging = Nudging(self._crew.nudge)
+        self._has_told = False
 
     def give(self, item: T) -> None:
         """Have one more done."""
@@ -53,6 +56,7 @@ class LoopCrew(Generic[T, R]):
             raise self._failure
 
     async def __aenter__(self) -> Self:
+        self._look()
         return self
 
     async def __aexit__(
@@ -78,8 +82,15 @@ class LoopCrew(Generic[T, R]):
             self._is_telling = True
             self._loop.call_soon_threadsafe(self._loop.call_later, 0 if self._is_over else _TOLD_EVERY, self._tell)
 
+    def _look(self) -> None:
+        if not self._is_over:
+            self._nudging.look(self._loop.time(), something_came=self._has_told or not self._unfinished)
+            self._has_told = False
+            self._loop.call_later(_LOOKED_EVERY, self._look)
+
     def _tell(self) -> None:
         self._is_telling = False
+        self._has_told = True
         outcomes = self._crew.outcomes
         while outcomes:
             item, result = outcomes.popleft()

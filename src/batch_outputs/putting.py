@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 
 from batch_outputs.errors import FileChangedError
 from batch_outputs.snapshot import FileSnapshot
@@ -42,10 +42,12 @@ def put_quickly(
     content_type: str,
     metadata: Mapping[str, str] | None,
     stop: Stop | None = None,
-) -> BlobProperties | None:
-    """As `put_file`, by a call that blocks; None if it was not done."""
+) -> Generator[None, None, BlobProperties | None]:
+    """As `put_file`, by calls that block, for a crew; None if it was not done."""
     with FileSnapshot(path) as snapshot:
-        written = calls.put(blob_name, snapshot, content_type=content_type, metadata=metadata, stop=stop)
+        finish = calls.begin_put(blob_name, snapshot, content_type=content_type, metadata=metadata, stop=stop)
+        yield
+        written = finish()
         return None if written is None else _stored(blob_name, snapshot, written, content_type, metadata)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 
 from batch_outputs.content_types import guess_content_type
-from batch_outputs.crew import work_off
+from batch_outputs.crew import Work, work_off
 from batch_outputs.errors import BatchOutputsError, BlobNotFoundError, WrongBlobTypeError
 from batch_outputs.job_container import JobContainer
 from batch_outputs.names import OutputName
@@ -113,13 +113,15 @@ class Saving:
 
     def _by(
         self, calls: BlockingCalls, named: Callable[[Source], OutputName], stop: Stop
-    ) -> Callable[[Source], OutputFileReference | None]:
+    ) -> Work[Source, OutputFileReference]:
         """What a crew does for each file."""
 
-        def save(source: Source) -> OutputFileReference | None:
+        def save(source: Source) -> Generator[None, None, OutputFileReference | None]:
             output = named(source)
             type_ = guess_content_type(output.name)
-            properties = put_quickly(calls, output.blob_name, source.path, content_type=type_, metadata=None, stop=stop)
+            properties = yield from put_quickly(
+                calls, output.blob_name, source.path, content_type=type_, metadata=None, stop=stop
+            )
             return None if properties is None else self._reference(output, properties)
 
         return save

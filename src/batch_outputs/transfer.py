@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from batch_outputs.crew import Work
 from batch_outputs.errors import TargetError
 from batch_outputs.failures import Failures
 from batch_outputs.files import is_link
@@ -61,13 +62,13 @@ def refuse_store(folder: str, store: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Quickly(Generic[T, R]):
-    """A way that is tried before the ordinary one, for small works: `work` blocks, in a thread, and gives a result.
+    """A way that is tried before the ordinary one, for small works: `work` blocks, in threads, and gives a result.
 
     `told` hears of it on the event loop. None, or an error, means that the ordinary way is to be taken. When `stop` is
     set nobody needs what `work` does any more.
     """
 
-    work: Callable[[T], R | None]
+    work: Work[T, R]
     told: Callable[[T, R], object]
     stop: Stop = field(default_factory=Stop)
 

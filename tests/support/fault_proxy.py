@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -190,6 +190,12 @@ class FaultProxy:
 
     async def _hang_up(self) -> None:
         assert self._server is not None
+        # A connection accepted in the very moment in which the server is closed would be left open by asyncio.
+        for listener in self._server.sockets:
+            with suppress(NotImplementedError):
+                self._loop.remove_reader(listener.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
         self._server.close()
         for client in self._clients:
             client.cancel()

@@ -10,7 +10,7 @@ store for a while when the service does not answer. `create_append` and `append`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -103,6 +103,20 @@ class BlockingCalls(Protocol):
         stop: Stop | None = None,
     ) -> Written | None:
         """As `Store.put`; None if it was not done. Errors of `content` come through unchanged."""
+
+    def begin_put(
+        self,
+        name: str,
+        content: Readable,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stop: Stop | None = None,
+    ) -> Callable[[], Written | None]:
+        """The same in two steps: what is returned is to be called in any case, and gives what `put` does.
+
+        Between the two the caller may do other things while the service works; the content is needed until the end.
+        """
 
     def read(self, name: str, *, offset: int, size: int, etag: str, stop: Stop | None = None) -> Generator[Buffer]:
         """The bytes from `offset` to `size` of the block blob with this ETag; ends early where it cannot go on.

@@ -24,6 +24,7 @@ from batch_outputs.stores.azure import AzureStore, AzureStoreAccount
 from batch_outputs.stores.azure.content import InMemory
 from stores.azure.answering import answering, hang_up, location, refusal
 from support.azurite import ACCOUNT, KEY, Container
+from support.crews import in_one
 from support.fault_proxy import FaultProxy
 from support.faults import answer_before, cut_after, half_answer
 
@@ -240,7 +241,7 @@ async def _try_quickly(store: AzureStore) -> None:
         return None
 
     for work in (put, read):
-        async with LoopCrew(work, lambda *_: None) as crew:
+        async with LoopCrew(in_one(work), lambda *_: None) as crew:
             for size in (1, 300_000, 2 << 20, 20 << 20):
                 crew.give(size)
 

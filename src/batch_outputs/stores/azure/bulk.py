@@ -153,24 +153,44 @@ class BulkCalls:
         stop: Stop | None = None,
     ) -> Written | None:
         """Store a whole block blob of at most 8 MiB; None if it was not done."""
+        return self.begin_put(name, content, content_type=content_type, metadata=metadata, stop=stop)()
+
+    def begin_put(
+        self,
+        name: str,
+        content: Readable,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stop: Stop | None = None,
+    ) -> Callable[[], Written | None]:
+        """The same in two steps; of the second the content is still needed."""
         means = self._means
         if means.ticket is None or content.size > BLOCK or means.rest.is_needed:
-            return None
+            return _nothing
         stop = stop or Stop()
         source = Source(content, blob=name, place=means.place)
         headers = {**urls.content_type_header(content_type), **urls.metadata_headers(metadata)}
         upload = means.upload(name, source, headers, stop, is_busy)
         try:
             if source.size <= _SMALL:
-                written = upload.in_one_request()
+                finish = upload.begin_in_one_request()
             else:
-                written = means.threads.submit(means.stored, upload).result()
+                finish = means.threads.submit(means.stored, upload).result
         except NotStoredError:
-            if not stop.is_set():
-                means.rest.failed()
-            return None
-        means.rest.succeeded()
-        return written
+            return _nothing  # it is stopped
+
+        def finished() -> Written | None:
+            try:
+                written = finish()
+            except NotStoredError:
+                if not stop.is_set():
+                    means.rest.failed()
+                return None
+            means.rest.succeeded()
+            return written
+
+        return finished
 
     def read(self, name: str, *, offset: int, size: int, etag: str, stop: Stop | None = None) -> Generator[Buffer]:
         """The bytes from `offset` to `size`; ends early where the rest has to be read in another way."""
@@ -203,3 +223,7 @@ class BulkCalls:
             yield from self._ranges.pieces_ahead(ticket, name, etag, offset, size, stop, self._means.threads)
         finally:
             self._reading_ahead.release()
+
+
+def _nothing() -> None:
+    """Nothing was done."""

@@ -58,6 +58,8 @@ class PlainHttp:
         save while a name is looked up or, elsewhere than on Linux, a host's first answer is waited for.
         """
         connection, answer = self._asked(self._request("GET", path, query, ticket, headers), stop)
+        if answer.status in BUSY:
+            self._pressure.busy(retry_after(answer.headers))
         try:
             with stop.breaking(partial(_break, connection.wire)):
                 yield answer
@@ -70,7 +72,43 @@ class PlainHttp:
         self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Buffer
     ) -> Answer:
         """The answer to a PUT, of whatever status, of which nobody reads the body; all else is as for `answer`."""
-        connection, answer = self._asked(self._request("PUT", path, query, ticket, headers, body), stop)
+        return self._put(self._request("PUT", path, query, ticket, headers, body), stop)
+
+    def begin_put(
+        self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Buffer
+    ) -> Callable[[], Answer]:
+        """Send a PUT, and leave its answer to be waited for; it is sent only then where no connection is kept."""
+        request = self._request("PUT", path, query, ticket, headers, body)
+        connection = self._kept()
+        if connection is None:
+            return partial(self._put, request, stop)
+        try:
+            with stop.breaking(partial(_break, connection.wire)):
+                request.send(connection)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError):
+                raise
+            return partial(self._put, request, stop)
+        return partial(self._finish_put, request, connection, stop)
+
+    def _finish_put(self, request: _Request, connection: Connection, stop: Stop) -> Answer:
+        try:
+            with stop.breaking(partial(_break, connection.wire)):
+                answer = connection.answer()
+        except BaseException as error:
+            connection.close()
+            if stop.is_set() or not _is_lost(error):
+                raise
+            return self._put(request, stop)
+        return self._answered(connection, answer, stop)
+
+    def _put(self, request: _Request, stop: Stop) -> Answer:
+        return self._answered(*self._asked(request, stop), stop)
+
+    def _answered(self, connection: Connection, answer: Answer, stop: Stop) -> Answer:
+        if answer.status in BUSY:
+            self._pressure.busy(retry_after(answer.headers))
         if not answer.is_read:  # it says why the service refused, for people
             with stop.breaking(partial(_break, connection.wire)), suppress(OSError, BrokenAnswerError):
                 answer.read(_REASON)
@@ -111,12 +149,9 @@ class PlainHttp:
                     answer = request.answered(connection)
             except BaseException as error:
                 connection.close()
-                is_lost = isinstance(error, (BrokenAnswerError, OSError)) and not isinstance(error, TimeoutError)
-                if kept is None or not is_lost or stop.is_set():
-                    raise  # a kept one may have been closed by the other side long ago
+                if kept is None or stop.is_set() or not _is_lost(error):
+                    raise
             else:
-                if answer.status in BUSY:
-                    self._pressure.busy(retry_after(answer.headers))
                 return connection, answer
 
     def _keep(self, connection: Connection, answer: Answer, stop: Stop) -> None:
@@ -196,16 +231,25 @@ class _Request(NamedTuple):
     headers: dict[str, str]
     body: Buffer | None
 
+    def send(self, connection: Connection) -> None:
+        """Send it over a connection."""
+        connection.send(self.method, self.target, self.headers, self.body)
+
     def answered(self, connection: Connection) -> Answer:
         """The answer to it over a connection."""
         try:
-            connection.send(self.method, self.target, self.headers, self.body)
+            self.send(connection)
         except (BrokenPipeError, ConnectionResetError):
             # Who refuses a request before all of it has come may have said why.
             answer = connection.answer()
             answer.is_last = True
             return answer
         return connection.answer()
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Whether a connection that was kept may have been closed by the other side long ago."""
+    return isinstance(error, (BrokenAnswerError, OSError)) and not isinstance(error, TimeoutError)
 
 
 def _break(wire: socket.socket) -> None:

@@ -13,7 +13,7 @@ from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import UnusableAnswerError, written
 from batch_outputs.stores.azure.blocks import block_list, new_block_id
 from batch_outputs.stores.azure.content import Source
-from batch_outputs.stores.azure.http1 import BrokenAnswerError
+from batch_outputs.stores.azure.http1 import Answer, BrokenAnswerError
 from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import BUSY, Pressure
 from batch_outputs.stores.azure.retries import Patience, RetryPolicy
@@ -55,7 +55,7 @@ class Upload:
 
     A request is sent again, for so many seconds of `patience`, after an error of which `again` says so.
 
-    Both methods raise `NotStoredError` when it was not done, and what was stored before is still there, and errors of
+    Its methods raise `NotStoredError` when it was not done, and what was stored before is still there, and errors of
     the source as they are.
     """
 
@@ -71,7 +71,15 @@ class Upload:
 
     def in_one_request(self) -> Written:
         """All of the content at once."""
-        return self._written("", {"x-ms-blob-type": "BlockBlob", **self.headers}, self.source.read())
+        return self.begin_in_one_request()()
+
+    def begin_in_one_request(self) -> Callable[[], Written]:
+        """Send all of the content at once, and leave the answer to be waited for."""
+        headers = {"x-ms-blob-type": "BlockBlob", **self.headers}
+        body = self.source.read()
+        self._wait_for_turn()
+        begun = self.http.begin_put(self.path, "", self.ticket, self.stop, headers, body)
+        return lambda: self._written("", headers, body, begun)
 
     def in_blocks(self, room: Room, threads: ThreadPoolExecutor) -> Written:
         """Content of any length; of the bytes that wait to be sent there are no more than there is room for."""
@@ -87,35 +95,47 @@ class Upload:
     def _send_block(self, id_: str, block: bytes) -> None:
         self._sent(urls.query(comp="block", blockid=id_), {}, block)
 
-    def _written(self, query: str, headers: Mapping[str, str], body: bytes) -> Written:
+    def _written(
+        self, query: str, headers: Mapping[str, str], body: bytes, begun: Callable[[], Answer] | None = None
+    ) -> Written:
         try:
-            return written(self._sent(query, headers, body))
+            return written(self._sent(query, headers, body, begun))
         except UnusableAnswerError:
             raise NotStoredError from None
 
-    def _sent(self, query: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
-        """The headers of the answer that says that it is done."""
+    def _sent(
+        self, query: str, headers: Mapping[str, str], body: bytes, begun: Callable[[], Answer] | None = None
+    ) -> Mapping[str, str]:
+        """The headers of the answer that says that it is done; the first is that to what is `begun`, if anything is."""
         patience: Patience | None = None
         while True:
-            for pause in self.pressure.pauses(self.patience):
-                self.stop.wait(pause)
-            if self.stop.is_set():
-                raise NotStoredError
+            if begun is None:
+                self._wait_for_turn()
             try:
-                return self._answered(query, headers, body)
+                answer = begun() if begun else self.http.put(self.path, query, self.ticket, self.stop, headers, body)
+                told = _accepted(answer)
             except Exception as error:  # of many classes
                 patience = patience or RetryPolicy(self.patience).begin()
                 seconds = patience.wait() if self.again(error) else None
                 if seconds is None:
                     raise NotStoredError from error
+            else:
+                self.pressure.served()
+                return told
+            begun = None
             self.stop.wait(seconds)
 
-    def _answered(self, query: str, headers: Mapping[str, str], body: bytes) -> Mapping[str, str]:
-        answer = self.http.put(self.path, query, self.ticket, self.stop, headers, body)
-        if answer.status != _CREATED:
-            raise RefusedError(answer.status)
-        self.pressure.served()
-        return answer.headers
+    def _wait_for_turn(self) -> None:
+        for pause in self.pressure.pauses(self.patience):
+            self.stop.wait(pause)
+        if self.stop.is_set():
+            raise NotStoredError
+
+
+def _accepted(answer: Answer) -> Mapping[str, str]:
+    if answer.status != _CREATED:
+        raise RefusedError(answer.status)
+    return answer.headers
 
 
 class _Blocks:

@@ -201,6 +201,18 @@ class DirectoryCalls:
         with closing(self._container.put(name, content, Draft(content_type, metadata or {}))) as steps:
             return next((written for written in steps if written is not None), None)
 
+    def begin_put(
+        self,
+        name: str,
+        content: Readable,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        stop: Stop | None = None,
+    ) -> Callable[[], Written | None]:
+        """All of it in the second step: a disk is not waited for in between."""
+        return partial(self.put, name, content, content_type=content_type, metadata=metadata, stop=stop)
+
     def read(self, name: str, *, offset: int, size: int, etag: str, stop: Stop | None = None) -> Generator[bytes]:
         """The bytes from `offset` to `size`."""
         return self._container.read(name, offset=offset, length=size - offset, etag=etag)
