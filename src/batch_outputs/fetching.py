@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -87,10 +87,10 @@ async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
 
 def fetch_quickly(
     calls: BlockingCalls, store: Store, stored: Stored, path: str, folders: Folders, stop: Stop
-) -> Fetched | None:
+) -> Generator[None, None, Fetched | None]:
     """Make a file in one of the folders what is stored, as `fetch_blob`, by calls that block; None if it was not done.
 
-    Only of files, and only of such as are soon there.
+    This is work for a crew. Only of files, and only of such as are soon there.
 
     Raises:
         TargetError: there is a link on the way to `path`.
@@ -101,7 +101,7 @@ def fetch_quickly(
     if stored.size < _WORTH_RESUMING:
         with folders.new_file(path) as file:
             if file is not None:
-                return fetch.carry_out_in(file, calls, stop)
+                return (yield from fetch.carry_out_in(file, calls, stop))
     refuse_links(folders.root, path)
     return fetch.carry_out_at_once(calls, stop)
 
@@ -169,11 +169,12 @@ class _Fetch:
                     await to_thread.run_sync(partial(part.close, keep=not worthless))
         return Fetched(self._stored.size, unchanged=False, resumed_at=resumed_at, checked=checked)
 
-    def carry_out_in(self, file: NewFile, calls: BlockingCalls, stop: Stop) -> Fetched | None:
+    def carry_out_in(self, file: NewFile, calls: BlockingCalls, stop: Stop) -> Generator[None, None, Fetched | None]:
         """All in this thread, into a new file; None where that did not work."""
         checksums = Checksums(self._stored)
         blob = self._stored.first
-        with closing(calls.read(blob.name, offset=0, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
+        with closing(calls.begin_read(blob.name, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
+            yield
             for piece in pieces:
                 file.write(piece)
                 checksums.take(piece)

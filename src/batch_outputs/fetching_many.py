@@ -45,9 +45,8 @@ async def fetch_all(
             yield item
 
     def work(item: Placed) -> Generator[None, None, Fetched | None]:
-        yield from ()
         path, output = item
-        return None if calls is None else fetch_quickly(calls, *inside(output), path, folders, stop)
+        return None if calls is None else (yield from fetch_quickly(calls, *inside(output), path, folders, stop))
 
     with folders:
         await for_each_listed(listed(), fetch, ahead=ahead, failures=failures, quickly=Quickly(work, told, stop))

@@ -125,6 +125,12 @@ class BlockingCalls(Protocol):
         asked for: its memory is used again.
         """
 
+    def begin_read(self, name: str, *, size: int, etag: str, stop: Stop) -> Generator[Buffer]:
+        """As `read`, of a whole blob of at most 8 MiB, which is asked for at once.
+
+        Until it is read, which it is to be in any case, the caller may do other things while the service works.
+        """
+
 
 class Store(Protocol):
     """One container."""

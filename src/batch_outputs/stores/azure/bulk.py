@@ -194,18 +194,34 @@ class BulkCalls:
 
     def read(self, name: str, *, offset: int, size: int, etag: str, stop: Stop | None = None) -> Generator[Buffer]:
         """The bytes from `offset` to `size`; ends early where the rest has to be read in another way."""
-        means = self._means
+        means, stop = self._means, stop or Stop()
         if means.ticket is None or offset >= size or means.rest.is_needed:
             return
-        stop = stop or Stop()
-        for pause in means.pressure.pauses(means.patience):
+        self._wait_for_turn(stop)
+        if size - offset > 2 * BLOCK:
+            pieces = self._pieces_ahead(means.ticket, name, etag, offset, size, stop)
+        else:
+            pieces = self._ranges.pieces(means.ticket, name, etag, offset, size, stop)
+        yield from self._counted(pieces, stop)
+
+    def begin_read(self, name: str, *, size: int, etag: str, stop: Stop) -> Generator[Buffer]:
+        """As `read`, of a whole blob of at most 8 MiB, which is asked for at once; it is to be read in any case."""
+        means = self._means
+        if means.ticket is None or not size or means.rest.is_needed:
+            return _no_pieces()
+        self._wait_for_turn(stop)
+        return self._counted(self._ranges.begin_pieces(means.ticket, name, etag, size, stop), stop)
+
+    def _wait_for_turn(self, stop: Stop) -> None:
+        for pause in self._means.pressure.pauses(self._means.patience):
             stop.wait(pause)
+
+    def _counted(self, pieces: Generator[Buffer], stop: Stop) -> Generator[Buffer]:
+        """The same; if they break off, whoever reads on will find out what is wrong."""
+        means = self._means
         try:
-            if size - offset > 2 * BLOCK:
-                yield from self._pieces_ahead(means.ticket, name, etag, offset, size, stop)
-            else:
-                yield from self._ranges.pieces(means.ticket, name, etag, offset, size, stop)
-        except Exception:  # of many classes; whoever reads on will find out what is wrong
+            yield from pieces
+        except Exception:  # of many classes
             if not stop.is_set():
                 means.rest.failed()
         else:
@@ -227,3 +243,7 @@ class BulkCalls:
 
 def _nothing() -> None:
     """Nothing was done."""
+
+
+def _no_pieces() -> Generator[Buffer]:
+    yield from ()

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -48,72 +48,35 @@ class PlainHttp:
         self._process = os.getpid()
         self._is_closed = threading.Event()
 
-    @contextmanager
     def answer(
         self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str] | None = None
-    ) -> Iterator[Answer]:
+    ) -> AbstractContextManager[Answer]:
         """The answer to a GET, of whatever status; all of its body is to be read in the block.
 
         `path` is the one below the account's endpoint; it and `query` are encoded. When `stop` is set, it breaks off,
         save while a name is looked up or, elsewhere than on Linux, a host's first answer is waited for.
         """
-        connection, answer = self._asked(self._request("GET", path, query, ticket, headers), stop)
-        if answer.status in BUSY:
-            self._pressure.busy(retry_after(answer.headers))
-        try:
-            with stop.breaking(partial(_break, connection.wire)):
-                yield answer
-        except BaseException:
-            connection.close()
-            raise
-        self._keep(connection, answer, stop)
+        request = self._request("GET", path, query, ticket, headers)
+        return self._read(partial(self._asked, request, stop), stop)
+
+    def begin_answer(
+        self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str]
+    ) -> AbstractContextManager[Answer]:
+        """The same, of a request that is sent at once; it is to be used in any case."""
+        return self._read(self._begun(self._request("GET", path, query, ticket, headers), stop), stop)
 
     def put(
         self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Buffer
     ) -> Answer:
         """The answer to a PUT, of whatever status, of which nobody reads the body; all else is as for `answer`."""
-        return self._put(self._request("PUT", path, query, ticket, headers, body), stop)
+        return self._settled(*self._asked(self._request("PUT", path, query, ticket, headers, body), stop), stop)
 
     def begin_put(
         self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Buffer
     ) -> Callable[[], Answer]:
-        """Send a PUT, and leave its answer to be waited for; it is sent only then where no connection is kept."""
-        request = self._request("PUT", path, query, ticket, headers, body)
-        connection = self._kept()
-        if connection is None:
-            return partial(self._put, request, stop)
-        try:
-            with stop.breaking(partial(_break, connection.wire)):
-                request.send(connection)
-        except BaseException as error:
-            connection.close()
-            if not isinstance(error, OSError):
-                raise
-            return partial(self._put, request, stop)
-        return partial(self._finish_put, request, connection, stop)
-
-    def _finish_put(self, request: _Request, connection: Connection, stop: Stop) -> Answer:
-        try:
-            with stop.breaking(partial(_break, connection.wire)):
-                answer = connection.answer()
-        except BaseException as error:
-            connection.close()
-            if stop.is_set() or not _is_lost(error):
-                raise
-            return self._put(request, stop)
-        return self._answered(connection, answer, stop)
-
-    def _put(self, request: _Request, stop: Stop) -> Answer:
-        return self._answered(*self._asked(request, stop), stop)
-
-    def _answered(self, connection: Connection, answer: Answer, stop: Stop) -> Answer:
-        if answer.status in BUSY:
-            self._pressure.busy(retry_after(answer.headers))
-        if not answer.is_read:  # it says why the service refused, for people
-            with stop.breaking(partial(_break, connection.wire)), suppress(OSError, BrokenAnswerError):
-                answer.read(_REASON)
-        self._keep(connection, answer, stop)
-        return answer
+        """The same in two steps: it is sent at once, and what is returned is to be called in any case."""
+        begun = self._begun(self._request("PUT", path, query, ticket, headers, body), stop)
+        return lambda: self._settled(*begun(), stop)
 
     def close(self) -> None:
         """Close the connections that are not in use, and the others when they no longer are."""
@@ -146,13 +109,59 @@ class PlainHttp:
             connection = kept or self._connected(stop)
             try:
                 with stop.breaking(partial(_break, connection.wire)):
-                    answer = request.answered(connection)
+                    return connection, request.answered(connection)
             except BaseException as error:
                 connection.close()
                 if kept is None or stop.is_set() or not _is_lost(error):
                     raise
-            else:
-                return connection, answer
+
+    def _begun(self, request: _Request, stop: Stop) -> Callable[[], tuple[Connection, Answer]]:
+        """Send a request, and leave its answer to be waited for; where no connection is kept it is sent only then."""
+        connection = self._kept()
+        if connection is None:
+            return partial(self._asked, request, stop)
+        try:
+            with stop.breaking(partial(_break, connection.wire)):
+                request.send(connection)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, OSError):
+                raise
+            return partial(self._asked, request, stop)
+
+        def asked() -> tuple[Connection, Answer]:
+            try:
+                with stop.breaking(partial(_break, connection.wire)):
+                    return connection, connection.answer()
+            except BaseException as error:
+                connection.close()
+                if stop.is_set() or not _is_lost(error):
+                    raise
+            return self._asked(request, stop)
+
+        return asked
+
+    @contextmanager
+    def _read(self, asked: Callable[[], tuple[Connection, Answer]], stop: Stop) -> Iterator[Answer]:
+        connection, answer = asked()
+        if answer.status in BUSY:
+            self._pressure.busy(retry_after(answer.headers))
+        try:
+            with stop.breaking(partial(_break, connection.wire)):
+                yield answer
+        except BaseException:
+            connection.close()
+            raise
+        self._keep(connection, answer, stop)
+
+    def _settled(self, connection: Connection, answer: Answer, stop: Stop) -> Answer:
+        if answer.status in BUSY:
+            self._pressure.busy(retry_after(answer.headers))
+        if not answer.is_read:  # it says why the service refused, for people
+            with stop.breaking(partial(_break, connection.wire)), suppress(OSError, BrokenAnswerError):
+                answer.read(_REASON)
+        self._keep(connection, answer, stop)
+        return answer
 
     def _keep(self, connection: Connection, answer: Answer, stop: Stop) -> None:
         """Have a connection used again, if the answer leaves it as it should be."""

@@ -7,9 +7,10 @@ and nowhere else.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
@@ -37,13 +38,15 @@ class RangeReader:
         memory = memoryview(bytearray(min(_PIECE, size - offset)))
         while offset < size:
             behind = min(offset + BLOCK, size)
-            with self._answer(ticket, name, etag, offset, behind, stop) as response:
-                while offset < behind:
-                    length = response.readinto(memory[: behind - offset])
-                    if not length:
-                        raise UnusableAnswerError
-                    yield memory[:length]
-                    offset += length
+            asked = _Range(name, etag, offset, behind)
+            yield from _pieces(asked, self._http.answer(*self._request(ticket, asked, stop)), memory)
+            offset = behind
+
+    def begin_pieces(self, ticket: Ticket, name: str, etag: str, size: int, stop: Stop) -> Generator[memoryview]:
+        """The same of a whole blob of at most 8 MiB, which is asked for at once; it is to be read in any case."""
+        asked = _Range(name, etag, 0, size)
+        answer = self._http.begin_answer(*self._request(ticket, asked, stop))
+        return _pieces(asked, answer, memoryview(bytearray(min(_PIECE, size))))
 
     def pieces_ahead(
         self, ticket: Ticket, name: str, etag: str, offset: int, size: int, stop: Stop, threads: ThreadPoolExecutor
@@ -73,22 +76,46 @@ class RangeReader:
             wait([filling for _, _, filling in coming if not filling.cancel()])
 
     def _fill(self, ticket: Ticket, name: str, etag: str, start: int, memory: memoryview, stop: Stop) -> None:
-        with self._answer(ticket, name, etag, start, start + len(memory), stop) as response:
+        asked = _Range(name, etag, start, start + len(memory))
+        with self._http.answer(*self._request(ticket, asked, stop)) as answer:
+            asked.check(answer)
             filled = 0
             while filled < len(memory):
-                length = response.readinto(memory[filled:])
-                if not length:
-                    raise UnusableAnswerError
-                filled += length
+                filled += _taken(answer, memory[filled:])
 
-    @contextmanager
-    def _answer(self, ticket: Ticket, name: str, etag: str, offset: int, behind: int, stop: Stop) -> Iterator[Answer]:
-        """The answer that holds exactly a range; all of its body is to be read in the block."""
-        path = urls.blob_path(self._container, name)
-        headers = {"x-ms-range": f"bytes={offset}-{behind - 1}", "If-Match": etag}
-        with self._http.answer(path, "", ticket, stop, headers) as response:
-            *found, _ = blob_range(response.status, response.headers)
-            is_range = response.status == 206 and found == [offset, behind]
-            if not is_range or response.length != behind - offset:
-                raise UnusableAnswerError
-            yield response
+    def _request(self, ticket: Ticket, asked: _Range, stop: Stop) -> tuple[str, str, Ticket, Stop, dict[str, str]]:
+        headers = {"x-ms-range": f"bytes={asked.offset}-{asked.behind - 1}", "If-Match": asked.etag}
+        return urls.blob_path(self._container, asked.name), "", ticket, stop, headers
+
+
+class _Range(NamedTuple):
+    """Bytes of a blob: the first, and the one behind the last."""
+
+    name: str
+    etag: str
+    offset: int
+    behind: int
+
+    def check(self, answer: Answer) -> None:
+        """Refuse an answer that does not hold exactly this."""
+        *found, _ = blob_range(answer.status, answer.headers)
+        is_range = answer.status == 206 and found == [self.offset, self.behind]
+        if not is_range or answer.length != self.behind - self.offset:
+            raise UnusableAnswerError
+
+
+def _pieces(asked: _Range, answering: AbstractContextManager[Answer], memory: memoryview) -> Generator[memoryview]:
+    with answering as answer:
+        asked.check(answer)
+        left = asked.behind - asked.offset
+        while left:
+            length = _taken(answer, memory[:left])
+            yield memory[:length]
+            left -= length
+
+
+def _taken(answer: Answer, memory: memoryview) -> int:
+    length = answer.readinto(memory)
+    if not length:
+        raise UnusableAnswerError
+    return length

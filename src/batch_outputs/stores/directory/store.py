@@ -217,6 +217,10 @@ class DirectoryCalls:
         """The bytes from `offset` to `size`."""
         return self._container.read(name, offset=offset, length=size - offset, etag=etag)
 
+    def begin_read(self, name: str, *, size: int, etag: str, stop: Stop) -> Generator[bytes]:
+        """As `read`."""
+        return self.read(name, offset=0, size=size, etag=etag, stop=stop)
+
 
 class DirectoryStoreAccount:
     """A folder whose subfolders are containers; see `batch_outputs.stores.base.StoreAccount`."""
