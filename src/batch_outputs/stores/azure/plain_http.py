@@ -211,7 +211,9 @@ class PlainHttp:
     def _dialled(self, host: str, port: int, stop: Stop) -> socket.socket:
         """A connection to the first of a host's addresses that takes it."""
         failure = OSError("there is no address")
-        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        # As bytes: a text would be encoded by a codec that takes longer to import than all this.
+        found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
             if stop.is_set():
                 break
             wire = socket.socket(family, kind, protocol)
