@@ -125,7 +125,7 @@ class PlainHttp:
                 request.send(connection)
         except BaseException as error:
             connection.close()
-            if not isinstance(error, OSError):
+            if stop.is_set() or not _is_lost(error):
                 raise
             return partial(self._asked, request, stop)
 

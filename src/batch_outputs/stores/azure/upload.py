@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 
 from batch_outputs.stop import Stop
@@ -84,10 +85,13 @@ class Upload:
     def in_blocks(self, room: Room, threads: ThreadPoolExecutor) -> Written:
         """Content of any length; of the bytes that wait to be sent there are no more than there is room for."""
         blocks = _Blocks(self.source, room, self._send_block)
-        helpers = [threads.submit(blocks.work_off) for _ in range(BLOCKS_AT_ONCE - 1)]
+        helpers: list[Future[None]] = []
         try:
+            with suppress(RuntimeError):  # the system gives no more threads; this one will do
+                helpers += (threads.submit(blocks.work_off) for _ in range(BLOCKS_AT_ONCE - 1))
             blocks.work_off()
         finally:
+            blocks.end()
             # What was cancelled never begins, and nobody would tell us so when the threads are let go.
             wait([helper for helper in helpers if not helper.cancel()])
         return self._written("comp=blocklist", self.headers, block_list(blocks.sent()))
@@ -148,6 +152,7 @@ class _Blocks:
         self._lock = threading.Lock()
         self._ids: list[str] = []
         self._failure: BaseException | None = None
+        self._is_over = False
 
     def work_off(self) -> None:
         """Send one after the other, until there are no more, or one of them failed."""
@@ -159,6 +164,11 @@ class _Blocks:
                 except BaseException as error:
                     self._failure = self._failure or error
                     return  # `sent` raises it
+
+    def end(self) -> None:
+        """Begin no more: the content is of no use any longer."""
+        with self._lock:
+            self._is_over = True
 
     def sent(self) -> list[str]:
         """The ids of all blocks, when all threads are done.
@@ -172,7 +182,7 @@ class _Blocks:
 
     def _send_next(self) -> bool:
         with self._lock:
-            if self._failure is not None or self._source.is_at_end:
+            if self._is_over or self._failure is not None or self._source.is_at_end:
                 return False
             block = self._source.read()
             id_ = new_block_id()
