@@ -27,7 +27,7 @@ from benchmarks.results import CaseResult
 from benchmarks.running import run_case
 from benchmarks.services import services
 from benchmarks.tables import case_tables, verdict_table
-from benchmarks.verdicts import Verdict, verdicts
+from benchmarks.verdicts import Limit, Verdict, verdicts
 from benchmarks.works import WORKS, Work
 
 PEERS = [kind.key for kind in CONTENDERS if not kind.ours]
@@ -74,8 +74,13 @@ def _show_works() -> None:
     for work in WORKS.values():
         print(f"{work.name}: {work.what}")
         for case in work.cases:
-            limits = ", ".join(f"{METRICS[limit.metric].title} {limit.shown}" for limit in case.limits)
+            limits = ", ".join(_limit_text(limit) for limit in case.limits)
             print(f"  {case.name}: {limits or 'no limit'}")
+
+
+def _limit_text(limit: Limit) -> str:
+    whose = f"{limit.ours}: " if limit.ours else ""
+    return f"{whose}{METRICS[limit.metric].title} {limit.shown}"
 
 
 def _tell(done: Sequence[tuple[CaseResult, list[Verdict]]], stage: Stage, path: str | None) -> None:

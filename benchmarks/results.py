@@ -25,7 +25,7 @@ class CaseResult:
 
     @property
     def ours(self) -> str:
-        """The row that is judged."""
+        """The row that is judged where a limit names no other."""
         return next(row for row, role in self.roles.items() if role == "ours")
 
     @property

@@ -47,7 +47,10 @@ def _cells(verdict: Verdict) -> list[str]:
             ratio += f" ({min(verdict.ratios):.2f} to {max(verdict.ratios):.2f})"
     best = "" if verdict.theirs is None else f"{verdict.theirs:,.{metric.digits}f} {verdict.best}"
     limit = "" if verdict.limit is None else verdict.limit.shown
-    return [metric.title, f"{verdict.ours:,.{metric.digits}f}", best, ratio, limit, verdict.word]
+    ours = f"{verdict.ours:,.{metric.digits}f}"
+    if verdict.limit and verdict.limit.ours:  # one of several
+        ours += f" {verdict.row}"
+    return [metric.title, ours, best, ratio, limit, verdict.word]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -16,13 +16,17 @@ Word: TypeAlias = Literal["holds", "misses", "misses by less than the spread", "
 class Limit:
     """What our number may be: at most `factor` times that of others, plus `plus`; with no factor, at most `plus`.
 
-    The others are the rows `against`, by default all peers; the best of them counts, that with the lowest number.
+    The others are the rows `against`, by default all peers; the best of them counts, that with the lowest number. They
+    are shown as they are `called`, or by their names.
     """
 
     metric: str
     factor: float | None = None
     plus: float = 0.0
     against: tuple[str, ...] = ()
+    called: str = ""
+    ours: str | None = None
+    """The row of ours that is meant, where it is not the first."""
 
     @property
     def shown(self) -> str:
@@ -30,7 +34,9 @@ class Limit:
         number = f"{self.plus:,.{METRICS[self.metric].digits}f}"
         if self.factor is None:
             return f"≤ {number}"
-        return f"≤ {self.factor:g} times {' or '.join(self.against)}".rstrip() + (f" + {number}" if self.plus else "")
+        return f"≤ {self.factor:g} times {self.called or ' or '.join(self.against)}".rstrip() + (
+            f" + {number}" if self.plus else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,9 @@ class Verdict:
     """A limit, or none, with what was measured."""
 
     metric: str
+    row: str
+    """Which one of ours."""
+
     ours: float
     best: str | None
     """The row that ours was compared with, and its number."""
@@ -61,7 +70,8 @@ def verdicts(result: CaseResult, limits: Sequence[Limit]) -> list[Verdict]:
 
 
 def _judged(result: CaseResult, metric: str, limit: Limit | None) -> Verdict | None:
-    ours = result.values(result.ours, metric)
+    row = limit.ours if limit and limit.ours else result.ours
+    ours = result.values(row, metric)
     if not ours:
         return None
     of = METRICS[metric].of
@@ -71,13 +81,13 @@ def _judged(result: CaseResult, metric: str, limit: Limit | None) -> Verdict | N
         against = limit.against if limit and limit.against else result.peers_with(metric)
         known = {row: values for row in against if (values := result.values(row, metric))}
         if not known:
-            return Verdict(metric, of(ours), None, None, None, (), limit, "not compared")
+            return Verdict(metric, row, of(ours), None, None, None, (), limit, "not compared")
         best = min(known, key=lambda row: of(known[row]))
         theirs = known[best]
     ratios = tuple(our / their for our, their in zip(ours, theirs, strict=False) if their)
     number = of(theirs) if theirs else None
     ratio = of(ours) / number if number else None
-    return Verdict(metric, of(ours), best, number, ratio, ratios, limit, _word(metric, limit, ours, theirs))
+    return Verdict(metric, row, of(ours), best, number, ratio, ratios, limit, _word(metric, limit, ours, theirs))
 
 
 def _word(metric: str, limit: Limit | None, ours: Sequence[float], theirs: Sequence[float]) -> Word:

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -363,6 +364,54 @@ class TestWhatIsHeldAgainst:
             assert [blob for blob, _ in asked(fault_proxy)].count(output.name) == 2
             assert left(target) == ["a.bin"]
             assert target.read_bytes() == b"before"
+
+    @pytest.mark.parametrize("size", [1000, 2 * MIB, 9 * MIB])
+    async def test_no_checksum_is_asked_for(
+        self, container: Container, task: TaskOutputStorage, target: Path, size: int
+    ) -> None:
+        """Without a check content is taken that is not what its checksum says, of a file and of a log in parts."""
+        content = os.urandom(size)
+        put_file(container, content, md5=b"0" * 16)
+        put_log(container, content[:-9], content[-9:], complete=True, sha256="0" * 64)
+        for output in (task.get_output("TaskOutput", "a.bin"), task.get_output("TaskLog", "log.txt")):
+            with pytest.raises(StoreError, match="came with another"):
+                await output.fetch(target)
+            assert await output.fetch(target, check=False) == Fetched(size, False, 0, "length")
+            assert target.read_bytes() == content
+            assert (await output.fetch(target)).unchanged
+
+    async def test_resumed_without_a_checksum(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """Without a check a fetch still fails where its answer is too short, and the next one reads the rest only."""
+        content = os.urandom(3 * MIB)
+        put_file(container, content, md5=b"0" * 16)
+        output = task.get_output("TaskOutput", "a.bin")
+        fault_proxy.fault(faults.half_answer, on="read")
+        with pytest.raises(BROKEN):
+            await output.fetch(target, check=False)
+        assert not target.exists()
+        there = part_of(target).stat().st_size
+        asked(fault_proxy)
+        assert await output.fetch(target, check=False) == Fetched(len(content), False, there, "length")
+        assert asked(fault_proxy) == [("a.bin", f"bytes={there}-{len(content) - 1}")]
+        assert target.read_bytes() == content
+
+    async def test_a_log_begun_anew_without_a_checksum(
+        self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """Without a check a finished log that is begun anew midway is found out, and the new one comes."""
+        put_log(container, b"a" * 2 * MIB, complete=True)
+
+        async def replace_after(exchange: Exchange) -> None:
+            await faults.pass_on(exchange)
+            await asyncio.to_thread(partial(put_log, container, b"b" * 2 * MIB, complete=True, log="z" * 32))
+
+        replaced = fault_proxy.fault(replace_after, on="read")
+        fetched = await task.get_output("TaskLog", "log.txt").fetch(target, check=False)
+        assert replaced.fired
+        assert fetched.checked == "length"
+        assert target.read_bytes() == b"b" * 2 * MIB
 
     async def test_a_part_that_was_spoilt(
         self, container: Container, task: TaskOutputStorage, fault_proxy: FaultProxy, target: Path

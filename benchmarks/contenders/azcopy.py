@@ -20,6 +20,7 @@ class AzCopy(Contender):
 
     key: ClassVar[str] = "azcopy"
     name: ClassVar[str] = "AzCopy"
+    compares: ClassVar[bool] = True
 
     def prepare(self) -> None:
         """Find its program, or install it."""

@@ -27,6 +27,12 @@ class Contender(ABC):
     lists: ClassVar[bool] = True
     """Whether it lists in a way of its own, and not as another one does."""
 
+    saves: ClassVar[bool] = True
+    """Whether it saves in a way of its own, and not as another one does."""
+
+    compares: ClassVar[bool] = False
+    """Whether it holds what it downloads against the checksum that was stored with it."""
+
     prefix: ClassVar[str] = ""
     """What its blobs' names have before the names of the files."""
 

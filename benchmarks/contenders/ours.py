@@ -35,7 +35,10 @@ class Ours(Contender):
     key: ClassVar[str] = "ours"
     name: ClassVar[str] = "batch-outputs"
     ours: ClassVar[bool] = True
+    compares: ClassVar[bool] = True
     prefix: ClassVar[str] = f"{TASK}/$TaskOutput/"
+    options: ClassVar[tuple[str, ...]] = ()
+    """Of its downloads."""
 
     def prepare(self) -> None:
         """It is there: the benchmarks run beside it."""
@@ -46,7 +49,7 @@ class Ours(Contender):
 
     def download(self, container: Container, folder: Path) -> Command:
         """`download`, of the whole job."""
-        command = our_command("download", "--to", str(folder), container=container)
+        command = our_command("download", *self.options, "--to", str(folder), container=container)
         return Command(command.words, {**command.variables, "AZ_BATCH_TASK_ID": ""})
 
     def list(self, container: Container, output: Path) -> Command:
@@ -57,3 +60,14 @@ class Ours(Contender):
     def listed(self, output: Path) -> dict[str, int]:
         """One JSON object a line."""
         return {record["blob"]: record["size"] for record in map(json.loads, output.open())}
+
+
+class OursUnchecked(Ours):
+    """Downloads without checksums; it saves and lists as it always does."""
+
+    key: ClassVar[str] = "ours-unchecked"
+    name: ClassVar[str] = "batch-outputs, no checksums"
+    lists: ClassVar[bool] = False
+    saves: ClassVar[bool] = False
+    compares: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ("--no-checksum",)

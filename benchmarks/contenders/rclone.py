@@ -20,6 +20,7 @@ class Rclone(Contender):
 
     key: ClassVar[str] = "rclone"
     name: ClassVar[str] = "rclone"
+    compares: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("--azureblob-chunk-size", "16M")
 
     def prepare(self) -> None:
@@ -58,4 +59,5 @@ class RcloneUnchecked(Rclone):
     key: ClassVar[str] = "rclone-unchecked"
     name: ClassVar[str] = "rclone, no checksums"
     lists: ClassVar[bool] = False
+    compares: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = (*Rclone.options, "--ignore-checksum", "--azureblob-disable-checksum")

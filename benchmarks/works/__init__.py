@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.cases import Case
+from benchmarks.contenders import CONTENDERS
 from benchmarks.contenders.azcopy import AzCopy
+from benchmarks.contenders.ours import Ours, OursUnchecked
 from benchmarks.measuring import MIB
 from benchmarks.services import ServiceName
 from benchmarks.verdicts import Limit
@@ -48,7 +50,18 @@ def _upload(service: ServiceName, size: dict[str, tuple[int, int]], *limits: flo
 
 
 def _download(size: dict[str, tuple[int, int]]) -> Download:
-    return Download(_limits(1.0, 0.8, 150), size=size["size"], quick=size["quick"])
+    limits = [*_like_with_like(Ours, "the best with checksums"), *_like_with_like(OursUnchecked, "the best without")]
+    return Download(limits, size=size["size"], quick=size["quick"])
+
+
+def _like_with_like(ours: type[Ours], called: str) -> list[Limit]:
+    """One of ours against those that compare checksums as it does, or do not, either."""
+    against = tuple(kind.name for kind in CONTENDERS if not kind.ours and kind.compares == ours.compares)
+    return [
+        Limit("wall", 1.0, against=against, called=called, ours=ours.name),
+        Limit("cpu", 0.8, against=against, called=called, ours=ours.name),
+        Limit("memory", plus=150, ours=ours.name),
+    ]
 
 
 WORKS = {

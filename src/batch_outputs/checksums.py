@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Checked: TypeAlias = Literal["sha256", "md5", "length"]
-"""What content was held against: a checksum of all of it, or its length alone where there is none."""
+"""What content was held against: a checksum of all of it, or its length alone where none is there or wanted."""
 
 _QUICK = 64 * 1024
 
@@ -41,10 +41,13 @@ class _Span:
 
 
 class Checksums:
-    """Takes the content from front to back by `update`, then says by `finish` what it was held against."""
+    """Takes the content from front to back by `update`, then says by `finish` what it was held against.
 
-    def __init__(self, stored: Stored) -> None:
-        self._spans = [_span(part) for part in stored.parts]
+    Where checksums are not `wanted`, that is the length alone.
+    """
+
+    def __init__(self, stored: Stored, *, wanted: bool = True) -> None:
+        self._spans = [_span(part) if wanted else _Span(part.name, part.size, "length") for part in stored.parts]
         self._current = 0
         self._left = self._spans[0].size
         self._hash = _hash(self._spans[0].kind)

@@ -56,7 +56,8 @@ class Fetched:
 
     `size` is the file's length in bytes. `unchanged`: the file was there already, and was left alone. `resumed_at` is
     how many bytes an earlier fetch had left, 0 where it began at the beginning. `checked` is what the content was held
-    against: `sha256` (all parts of a finished log), `md5` (a file that was stored with one), or `length` alone.
+    against: `sha256` (all parts of a finished log), `md5` (a file that was stored with one), or `length` alone,
+    as always without `check`.
     """
 
     size: int
@@ -66,13 +67,19 @@ class Fetched:
 
 
 async def fetch_blob(
-    store: Store, blob_name: str, path: str, *, known: Stored | None = None, on_bytes: Progress | None = None
+    store: Store,
+    blob_name: str,
+    path: str,
+    *,
+    known: Stored | None = None,
+    check: bool = True,
+    on_bytes: Progress | None = None,
 ) -> tuple[Stored, Fetched]:
     """Make a local file what is stored; see `OutputFileReference.fetch`.
 
     What is `known` of the blob is taken to be so until the service says otherwise.
     """
-    return await _fetch(store, blob_name, path, known=known, on_bytes=on_bytes, lasting=True)
+    return await _fetch(store, blob_name, path, known=known, check=check, on_bytes=on_bytes, lasting=True)
 
 
 async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
@@ -81,12 +88,12 @@ async def download_blob(store: Store, blob_name: str, path: str) -> Stored:
     Raises:
         BlobNotFoundError, TargetError, StoreError: as `fetch_blob`.
     """
-    stored, _ = await _fetch(store, blob_name, path, known=None, on_bytes=None, lasting=False)
+    stored, _ = await _fetch(store, blob_name, path, known=None, check=True, on_bytes=None, lasting=False)
     return stored
 
 
 def fetch_quickly(
-    calls: BlockingCalls, store: Store, stored: Stored, path: str, folders: Folders, stop: Stop
+    calls: BlockingCalls, store: Store, stored: Stored, path: str, folders: Folders, stop: Stop, *, check: bool
 ) -> Generator[None, None, Fetched | None]:
     """Make a file in one of the folders what is stored, as `fetch_blob`, by calls that block; None if it was not done.
 
@@ -97,7 +104,7 @@ def fetch_quickly(
     """
     if stored.is_log or stored.size > _QUICK:
         return None
-    fetch = _Fetch(store, stored, path, _nobody, lasting=True)
+    fetch = _Fetch(store, stored, path, _nobody, check=check, lasting=True)
     if stored.size < _WORTH_RESUMING:
         with folders.new_file(path) as file:
             if file is not None:
@@ -107,7 +114,14 @@ def fetch_quickly(
 
 
 async def _fetch(
-    store: Store, blob_name: str, path: str, *, known: Stored | None, on_bytes: Progress | None, lasting: bool
+    store: Store,
+    blob_name: str,
+    path: str,
+    *,
+    known: Stored | None,
+    check: bool,
+    on_bytes: Progress | None,
+    lasting: bool,
 ) -> tuple[Stored, Fetched]:
     latest = known
 
@@ -118,7 +132,7 @@ async def _fetch(
         else:
             stored = await with_parts(store, latest.first)
         latest = None  # the next attempt looks again
-        fetch = _Fetch(store, stored, path, on_bytes or _nobody, lasting=lasting)
+        fetch = _Fetch(store, stored, path, on_bytes or _nobody, check=check, lasting=lasting)
         return stored, await fetch.carry_out()
 
     try:
@@ -142,11 +156,14 @@ class _DamagedTwiceError(StoreError):
 class _Fetch:
     """One attempt at one state of a blob."""
 
-    def __init__(self, store: Store, stored: Stored, path: str, on_bytes: Progress, *, lasting: bool) -> None:
+    def __init__(
+        self, store: Store, stored: Stored, path: str, on_bytes: Progress, *, check: bool, lasting: bool
+    ) -> None:
         self._store = store
         self._stored = stored
         self._path = path
         self._on_bytes = on_bytes
+        self._check = check
         self._lasting = lasting
         self._told = 0
 
@@ -171,7 +188,7 @@ class _Fetch:
 
     def carry_out_in(self, file: NewFile, calls: BlockingCalls, stop: Stop) -> Generator[None, None, Fetched | None]:
         """All in this thread, into a new file; None where that did not work."""
-        checksums = Checksums(self._stored)
+        checksums = Checksums(self._stored, wanted=self._check)
         blob = self._stored.first
         with closing(calls.begin_read(blob.name, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
             yield
@@ -191,7 +208,7 @@ class _Fetch:
             return Fetched(self._stored.size, unchanged=True, resumed_at=0, checked="length")
         try:
             resumed_at = part.size
-            checksums = Checksums(self._stored)
+            checksums = Checksums(self._stored, wanted=self._check)
             self._recall(part, checksums)
             self._pour(part, checksums, calls, stop)
             if part.size != self._stored.size:
@@ -225,7 +242,7 @@ class _Fetch:
             DamagedError: the content is not what was stored.
             BlobChangedError: it is no longer what it was.
         """
-        checksums = Checksums(self._stored)
+        checksums = Checksums(self._stored, wanted=self._check)
         await to_thread.run_sync(self._recall, part, checksums)
         if not self._stored.is_log and part.size < self._stored.size:
             await self._write_quickly(part, checksums)

@@ -25,10 +25,11 @@ async def fetch_all(
     told: Callable[[Placed, Fetched], object],
     ahead: float,
     failures: Failures,
+    check: bool = True,
 ) -> None:
     """Fetch outputs into a folder while they are listed; `told` hears of those that `fetch` was not needed for.
 
-    Paths and bounds are as those of `for_each_listed`.
+    Paths and bounds are as those of `for_each_listed`, `check` as that of `OutputFileReference.fetch`.
     """
     calls: BlockingCalls | None = None
     stop = Stop()
@@ -46,7 +47,9 @@ async def fetch_all(
 
     def work(item: Placed) -> Generator[None, None, Fetched | None]:
         path, output = item
-        return None if calls is None else (yield from fetch_quickly(calls, *inside(output), path, folders, stop))
+        if calls is None:
+            return None
+        return (yield from fetch_quickly(calls, *inside(output), path, folders, stop, check=check))
 
     with folders:
         await for_each_listed(listed(), fetch, ahead=ahead, failures=failures, quickly=Quickly(work, told, stop))

@@ -251,6 +251,7 @@ class OutputFileReference:
         path: str | os.PathLike[str],
         *,
         refresh: bool = True,
+        check: bool = True,
         on_bytes: Callable[[int], object] | None = None,
     ) -> Fetched:
         """Make a local file what is stored, with as few bytes read as that takes.
@@ -266,6 +267,8 @@ class OutputFileReference:
             path: The file; it is replaced if it is there.
             refresh: Look at the output first. Without, what was last looked at, as by a listing, is taken to be so
                 still, until the service says otherwise.
+            check: Hold the content against the checksum that it was stored with, if it was; without, its length alone
+                is looked at.
             on_bytes: Called with how many further bytes are in place; less than 0 if some are to be fetched again.
 
         Raises:
@@ -277,7 +280,7 @@ class OutputFileReference:
 
         known = None if refresh else self._stored
         self._stored, fetched = await fetch_blob(
-            self._store, self.blob_name, os.fspath(path), known=known, on_bytes=on_bytes
+            self._store, self.blob_name, os.fspath(path), known=known, check=check, on_bytes=on_bytes
         )
         return fetched
 

@@ -177,9 +177,10 @@ class OutputFileReference:
         path: str | os.PathLike[str],
         *,
         refresh: bool = True,
+        check: bool = True,
         on_bytes: Callable[[int], object] | None = None,
     ) -> Fetched:
-        return _run(self._reference.fetch(path, refresh=refresh, on_bytes=on_bytes))
+        return _run(self._reference.fetch(path, refresh=refresh, check=check, on_bytes=on_bytes))
 
     @like(async_outputs.OutputFileReference.delete)
     def delete(self) -> None:

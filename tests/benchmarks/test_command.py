@@ -29,6 +29,7 @@ def test_the_list_names_all_works() -> None:
     assert (
         "small: save 2,000 files of 4 KiB\n  Azurite: wall s ≤ 0.8 times, CPU s ≤ 0.6 times, peak MiB ≤ 90\n" in shown
     )
+    assert "batch-outputs, no checksums: wall s ≤ 1 times the best without, " in shown
     for work in ("many", "large", "download-large", "list", "start", "tracking"):
         assert f"\n{work}: " in shown
 

@@ -51,6 +51,21 @@ def test_a_limit_can_be_against_one_row_or_none() -> None:
     assert judged(found, Limit("wall", 1.0, against=("AzCopy",))).word == "not compared"
 
 
+def test_each_of_ours_is_held_against_its_like() -> None:
+    """A limit that names a row of ours judges that one, and is silent where it failed."""
+    found = result(ours=[3.0], careful=[4.0], quick=[2.0])
+    found.roles["ours, quick"] = "ours"
+    found.samples["ours, quick"] = [{"wall": 1.0}]
+    limits = [
+        Limit("wall", 1.0, against=("careful",), ours="ours"),
+        Limit("wall", 1.0, against=("quick",), ours="ours, quick"),
+    ]
+    judged = [(verdict.row, verdict.ratio, verdict.word) for verdict in verdicts(found, limits)]
+    assert judged == [("ours", 0.75, "holds"), ("ours, quick", 0.5, "holds")]
+    found.failures["ours, quick"] = "wrong bytes"
+    assert [verdict.row for verdict in verdicts(found, limits)] == ["ours"]
+
+
 def test_a_peer_that_failed_is_compared_with_nothing() -> None:
     """A fast wrong answer is no answer."""
     found = result(ours=[3.0], fast=[1.0], slow=[4.0])

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
+from azure.storage.blob import BlobBlock, ContentSettings
 
 from batch_outputs.failures import ALIKE_IN_A_ROW
 from batch_outputs.marks import LogMarks
@@ -230,6 +231,29 @@ def test_once_more(azure: Desk, container: Container, fault_proxy: FaultProxy) -
         third = azure.run("download", "--to", "t")
         assert third.sentences == ["1 file downloaded to t, 3 B (2 more were there unchanged; checked by MD5)."]
     assert (azure.folder / "t/t1/$TaskOutput/b").read_text() == "new"
+
+
+def test_without_checksums(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """What is not what its checksum says is refused unless none is asked for; what comes too short is read again."""
+    contents = {"small": os.urandom(3000), "medium": os.urandom(2 * MIB), "large": os.urandom(9 * MIB)}
+    for name, content in contents.items():
+        client = container.client.get_blob_client(f"t1/$TaskOutput/{name}")
+        client.stage_block("0", content)
+        client.commit_block_list([BlobBlock("0")], content_settings=ContentSettings(content_md5=bytearray(16)))
+    with through(fault_proxy, azure):
+        refused = azure.run("download", "--task", "t1", "--kind", "TaskOutput", "--to", "t", code=125)
+        assert refused.err.count("came with another MD5 than it was stored with, twice") == 3
+        assert azure.everything == set()
+        torn = [fault_proxy.fault(half_answer, on="read", blob=f"t1/$TaskOutput/{name}", times=1) for name in contents]
+        command = ("download", "--task", "t1", "--kind", "TaskOutput", "--to", "t")
+        done = azure.run(*command, "--no-checksum")
+        assert all(one.fired for one in torn)
+        assert "3 files downloaded to t, 11.5 MB" in done.err
+        assert "checked by length only" in done.err
+        again = azure.run(*command)
+        assert again.sentences == ["Nothing new for t: 3 files are there unchanged."]
+    for name, content in contents.items():
+        assert (azure.folder / "t" / name).read_bytes() == content
 
 
 def test_killed_at_any_moment(azure: Desk, container: Container, fault_proxy: FaultProxy) -> None:

@@ -342,7 +342,7 @@ async def reference(output: OutputFileReference) -> None:
     assert_type(await output.read_bytes(), bytes)
     assert_type(await output.read_text("utf-8", errors="replace"), str)
     assert_type(await output.download(Path("a")), int)
-    fetched = await output.fetch(Path("a"), refresh=False, on_bytes=print)
+    fetched = await output.fetch(Path("a"), refresh=False, check=False, on_bytes=print)
     assert_type(fetched, Fetched)
     assert_type((fetched.size, fetched.unchanged, fetched.resumed_at), tuple[int, bool, int])
     assert_type(fetched.checked, Literal["sha256", "md5", "length"])
@@ -451,7 +451,7 @@ def blocking_reference(output: sync.OutputFileReference) -> None:
     assert_type(output.read_bytes(), bytes)
     assert_type(output.read_text("utf-8", errors="replace"), str)
     assert_type(output.download(Path("a")), int)
-    assert_type(output.fetch(Path("a"), refresh=False, on_bytes=print), sync.Fetched)
+    assert_type(output.fetch(Path("a"), refresh=False, check=False, on_bytes=print), sync.Fetched)
     assert_type(output.delete(), None)
 
 

@@ -29,6 +29,7 @@ _CHECKS = {"sha256": "SHA-256", "md5": "MD5", "length": "length only"}
 
 
 _file_option = options_under("Where files are written")
+_check_option = options_under("How they are checked")
 
 
 @command("download")
@@ -44,8 +45,11 @@ _file_option = options_under("Where files are written")
     shell_complete=complete_folder,
     help="The folder to write to; it is made if it is missing.",
 )
+@_check_option(
+    "--no-checksum", "check", flag_value=False, default=True, help="Do not hold content against checksums; saves CPU."
+)
 @where_options(task_option=choosing_option)
-def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
+def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where, *, check: bool) -> None:
     """Download outputs of a job, or of one task.
 
     \b
@@ -59,10 +63,10 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
     large file only the rest is read. Content is held against the checksum that was stored with it, if there is one.
     Where nothing matches, the exit code is 125.
     """
-    run_async(_download(patterns, filters, folder, where))
+    run_async(_download(patterns, filters, folder, where, check=check))
 
 
-async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where) -> None:
+async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where, *, check: bool) -> None:
     import asyncio
 
     from batch_outputs.fetching_many import fetch_all
@@ -72,7 +76,7 @@ async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, wh
     target = where.target_to_read()
     refuse_store(folder, target.folder(target.container or ""))
     async with where.job_to_read() as job:
-        downloads = _Downloads(folder, job.place)
+        downloads = _Downloads(folder, job.place, check=check)
         found = select_as_read(job, filters.wanted(where.task, patterns))
         names_only = where.task is not None and filters.kind is not None
         try:
@@ -86,6 +90,7 @@ async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, wh
                         told=downloads.fetched,
                         ahead=_LISTED_AHEAD,
                         failures=downloads.failures,
+                        check=check,
                     )
         except asyncio.CancelledError:
             say(f"{downloads.summary} Run the same command again to go on from here.")
@@ -110,7 +115,7 @@ async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, wh
 class _Downloads:
     """What has been found, fetched and counted so far."""
 
-    def __init__(self, folder: str, place: str) -> None:
+    def __init__(self, folder: str, place: str, *, check: bool) -> None:
         from batch_outputs.failures import Failures
         from batch_outputs.silence import Silence
 
@@ -123,6 +128,7 @@ class _Downloads:
         self.bar.length = None
         self._folder = folder
         self._place = place
+        self._check = check
         self._outage_is_said = False
         self._listed = 0
         self._all_are_listed = False
@@ -160,7 +166,7 @@ class _Downloads:
         self._tried += 1
         try:
             refuse_links(self._folder, path)
-            fetched = await output.fetch(path, refresh=False, on_bytes=self._on_bytes)
+            fetched = await output.fetch(path, refresh=False, check=self._check, on_bytes=self._on_bytes)
         except Exception as error:
             self._failed += 1
             if isinstance(error, StoreUnavailableError):
