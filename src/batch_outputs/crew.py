@@ -31,6 +31,9 @@ _MOST = 32
 _EACH = 0.001
 """Seconds; so that about a thousand works can begin in a second, whatever one takes, as far as threads go."""
 
+_TOO_LONG = 1.0
+"""Seconds of the quickest work, from which on no second one is begun by a thread."""
+
 _FORGETTING = 1.05
 """How much longer the quickest counts as with each that is slower, so that a few trifles do not count for ever."""
 
@@ -71,6 +74,8 @@ class Crew(Generic[T, R]):
         self._waiting.put(item)
         if not self._threads:
             self._start_thread(1)
+        if not self._threads:  # the system gives none: then all comes to nothing here
+            self._decline()
 
     def nudge(self) -> None:
         """Nothing has come for a while: have one thread more, so that one slow work does not hold up the others."""
@@ -98,10 +103,18 @@ class Crew(Generic[T, R]):
                 thread.start()
             except RuntimeError:
                 self._working -= 1
-                if not self._threads:
-                    raise
                 return  # the system gives no more; those that are there will do
             self._threads.append(thread)
+
+    def _decline(self) -> None:
+        while True:
+            try:
+                item = self._waiting.get(block=False)
+            except queue.Empty:
+                return
+            if item is not None:
+                self.outcomes.append((item, None))
+                self._wake()
 
     def _run(self) -> None:
         try:
@@ -115,13 +128,16 @@ class Crew(Generic[T, R]):
     def _work_off(self) -> None:
         begun: _Begun[T, R] | None = None
         while not self._is_over:
-            try:
-                item = self._waiting.get(block=begun is None)
-            except queue.Empty:
-                item = None
-            else:
-                if item is None:
-                    break
+            item = None
+            # Where one takes long, as on a slow link, a second one would only share what there is.
+            if begun is None or not _TOO_LONG <= self._quickest < math.inf:
+                try:
+                    item = self._waiting.get(block=begun is None)
+                except queue.Empty:
+                    pass
+                else:
+                    if item is None:
+                        break
             next_one = None if item is None else _Begun(item, self._work)
             if begun is not None:
                 self._finish(begun)

@@ -142,7 +142,7 @@ def _umask() -> int:
 
 
 class _Folder:
-    """An open folder, which stays the one that was reached, whatever somebody puts in its place."""
+    """An open folder, which stays the one that was reached, also when it is moved, whatever is put in its place."""
 
     def __init__(self, root: str, place: str) -> None:
         self.place = place

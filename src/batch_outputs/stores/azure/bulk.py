@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batch_outputs.location import StoreLocation
+from batch_outputs.pool import NoThreadError, Pool
 from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket, Tickets
@@ -73,6 +74,8 @@ class Bulk:
 
         try:
             written = await finished(lambda: means.stored(upload), stop, means.threads)
+        except NoThreadError:
+            return None
         except NotStoredError:
             written = None
         return means.rest.counted(written)
@@ -113,7 +116,7 @@ class _Means:
     ticket: Ticket | None = None
     rest: Rest = field(default_factory=Rest)
     room: Room = field(default_factory=lambda: Room(_MEMORY))
-    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_THREADS, "batch-outputs-bulk"))
+    threads: Pool = field(default_factory=lambda: Pool(_THREADS, "batch-outputs-bulk"))
 
     def upload(
         self, name: str, source: Source, headers: Mapping[str, str], stop: Stop, again: Callable[[Exception], bool]
@@ -179,6 +182,8 @@ class BulkCalls:
                 finish = means.threads.submit(means.stored, upload).result
         except NotStoredError:
             return _nothing  # it is stopped
+        except NoThreadError:
+            finish = partial(means.stored, upload)
 
         def finished() -> Written | None:
             try:

@@ -7,7 +7,9 @@ nearly all of that. What is unusual is refused here; whoever asked then asks in 
 from __future__ import annotations
 
 import re
+import select
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,11 @@ _END = b"\r\n\r\n"
 _LONGEST_HEAD = 64 * 1024
 _RECEIVED = 16 * 1024
 _SENT = 256 * 1024
-"""Bytes that are sent at once: each may take as long as the connection's time-out says."""
+_SENT_OVER_TLS = 16 * 1024
+"""Bytes that are sent at once. Over TLS all of them, else some, have to go within the connection's time-out."""
+
+_SLOWEST_LINK = 32 * 1024
+"""Bytes a second, for what still waits in the system to be sent when an answer is waited for."""
 
 _TOGETHER = 64 * 1024
 """Bytes; a body up to this goes in one piece with what stands before it."""
@@ -56,6 +62,18 @@ class Connection:
         self.wire: socket.socket = wire
         self._host = host
         self._held = b""  # what came behind what was asked for
+        self._at_once = _SENT_OVER_TLS if hasattr(wire, "pending") else _SENT
+        self._patience = wire.gettimeout()
+        self._is_patient = False
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the other side has said nothing that it was not asked for, and has not hung up, as far as shows."""
+        if self._held:
+            return False
+        if hasattr(self.wire, "pending"):
+            return not self.wire.pending()  # what lies beneath may be TLS's own
+        return not _can_be_read(self.wire)
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: Buffer | None = None) -> None:
         """Send a request.
@@ -73,11 +91,16 @@ class Connection:
         if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or target.count(" "):
             raise ValueError("a line end, or a blank in a target")
         start = f"{head}\r\n\r\n".encode("latin-1")
+        if self._is_patient:
+            self._wait_for(0)
         if len(rest) <= _TOGETHER:
-            start, rest = start + rest, memoryview(b"")
+            self.wire.sendall(start + rest)
+            return
         self.wire.sendall(start)
+        length = len(rest)
         while rest:
-            rest = rest[self.wire.send(rest[:_SENT]) :]
+            rest = rest[self.wire.send(rest[: self._at_once]) :]
+        self._wait_for(length)
 
     def answer(self) -> Answer:
         """The answer to the request, but for its body; not to a HEAD.
@@ -114,6 +137,12 @@ class Connection:
         """Close it."""
         self.wire.close()
 
+    def _wait_for(self, sent: int) -> None:
+        """Wait longer behind a long body, much of which may not have gone yet."""
+        self._is_patient = sent > 0
+        if self._patience is not None:
+            self.wire.settimeout(self._patience + sent / _SLOWEST_LINK)
+
     def _head(self) -> tuple[str, int, dict[str, str]]:
         start, _, lines = f"{self._until(_END).decode('latin-1')}\r\n".partition("\r\n")
         found, pairs = _STATUS.fullmatch(start), _FIELD.findall(lines)
@@ -133,6 +162,14 @@ class Connection:
             held += piece
         self._held = held[length + len(end) :]
         return held[:length]
+
+
+def _can_be_read(wire: socket.socket) -> bool:
+    if sys.platform == "win32":  # its `select` takes any socket, and there is nothing else
+        return bool(select.select([wire], [], [], 0)[0])
+    watched = select.poll()
+    watched.register(wire, select.POLLIN)
+    return bool(watched.poll(0))
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:

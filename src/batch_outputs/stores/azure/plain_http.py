@@ -30,6 +30,7 @@ _CONNECT = 5.0
 """Seconds for each step towards a connection; whoever then asks in the ordinary way has more patience."""
 
 _SILENCE = 60.0
+_SOON = 1.0
 
 _REASON = 64 * 1024
 
@@ -158,14 +159,19 @@ class PlainHttp:
         if answer.status in BUSY:
             self._pressure.busy(retry_after(answer.headers))
         if not answer.is_read:  # it says why the service refused, for people
-            with stop.breaking(partial(_break, connection.wire)), suppress(OSError, BrokenAnswerError):
-                answer.read(_REASON)
+            try:
+                with stop.breaking(partial(_break, connection.wire)):
+                    answer.read(_REASON)
+            except (OSError, BrokenAnswerError):
+                connection.close()
+                return answer
         self._keep(connection, answer, stop)
         return answer
 
     def _keep(self, connection: Connection, answer: Answer, stop: Stop) -> None:
         """Have a connection used again, if the answer leaves it as it should be."""
-        if not answer.is_read or answer.is_last or stop.is_set():
+        # What has said more than it was asked for would say it to the next one.
+        if not answer.is_read or answer.is_last or stop.is_set() or not connection.is_quiet:
             connection.close()
             return
         self._idle.append((connection, self._clock()))
@@ -177,16 +183,19 @@ class PlainHttp:
         if self._process != os.getpid():  # a forked child has copies, over which it would read its parent's answers
             self._process = os.getpid()
             self._let_go()
-        try:
-            connection, since = self._idle.pop()
-        except IndexError:
-            return None
-        if self._clock() - since < KEEP_ALIVE:
-            return connection
-        # What lies between may have forgotten it, and has told nobody. All the others are older yet.
-        connection.close()
-        self._let_go()
-        return None
+        while True:
+            try:
+                connection, since = self._idle.pop()
+            except IndexError:
+                return None
+            if self._clock() - since >= KEEP_ALIVE:
+                # What lies between may have forgotten it, and has told nobody. All the others are older yet.
+                connection.close()
+                self._let_go()
+                return None
+            if connection.is_quiet:
+                return connection
+            connection.close()
 
     def _let_go(self) -> None:
         with suppress(IndexError):  # which another thread may have emptied
@@ -250,8 +259,9 @@ class _Request(NamedTuple):
         """The answer to it over a connection."""
         try:
             self.send(connection)
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, TimeoutError):
             # Who refuses a request before all of it has come may have said why.
+            connection.wire.settimeout(_SOON)
             answer = connection.answer()
             answer.is_last = True
             return answer

@@ -99,7 +99,9 @@ class _Range(NamedTuple):
     def check(self, answer: Answer) -> None:
         """Refuse an answer that does not hold exactly this."""
         *found, _ = blob_range(answer.status, answer.headers)
-        is_range = answer.status == 206 and found == [self.offset, self.behind]
+        is_range = (
+            answer.status == 206 and found == [self.offset, self.behind] and answer.headers.get("ETag", "") == self.etag
+        )
         if not is_range or answer.length != self.behind - self.offset:
             raise UnusableAnswerError
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 
+from batch_outputs.pool import NoThreadError, Pool
 from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
@@ -82,12 +83,12 @@ class Upload:
         begun = self.http.begin_put(self.path, "", self.ticket, self.stop, headers, body)
         return lambda: self._written("", headers, body, begun)
 
-    def in_blocks(self, room: Room, threads: ThreadPoolExecutor) -> Written:
+    def in_blocks(self, room: Room, threads: Pool) -> Written:
         """Content of any length; of the bytes that wait to be sent there are no more than there is room for."""
         blocks = _Blocks(self.source, room, self._send_block)
         helpers: list[Future[None]] = []
         try:
-            with suppress(RuntimeError):  # the system gives no more threads; this one will do
+            with suppress(NoThreadError):  # the system gives no more threads; this one will do
                 helpers += (threads.submit(blocks.work_off) for _ in range(BLOCKS_AT_ONCE - 1))
             blocks.work_off()
         finally:
