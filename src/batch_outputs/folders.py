@@ -96,7 +96,7 @@ class NewFile:
     """A file without a name, in a `with` block; `mode` is what it is made with."""
 
     def __init__(self, folder: int, name: str, mode: int) -> None:
-        self.size = 0
+        self.size: int = 0
         """How many bytes are there."""
         self._folder = folder
         self._name = name

@@ -68,13 +68,16 @@ class WatchedLog:
             self.path.unlink()
 
     @contextmanager
-    def asleep(self) -> Iterator[None]:
-        """Nothing is looked at within the block."""
+    def asleep(self, *, for_good: bool = False) -> Iterator[None]:
+        """Nothing is looked at within the block, nor behind it if that is `for_good`.
+
+        A look at what the last request in the block has done may come only then.
+        """
         self._asleep = True
         try:
             yield
         finally:
-            self._asleep = False
+            self._asleep = for_good
 
     @asynccontextmanager
     async def follow(self, task: TaskOutputStorage, **options: Any) -> AsyncIterator[TrackedSave]:

@@ -146,7 +146,7 @@ class TestStrangers:
         """Bytes that somebody else appends are noticed; our log goes on under a name of its own, whole."""
         errors: list[TrackingError] = []
         log.path.write_bytes(lines(10))
-        with log.asleep():
+        with log.asleep(for_good=True):
             async with log.follow(faulty, flush_interval=0.1, on_error=errors.append) as tracked:
                 await tracked.flush()
                 container.client.get_blob_client(log.blob).append_block(b"not ours\n")
@@ -165,7 +165,7 @@ class TestStrangers:
     ) -> None:
         """The same when nothing of ours comes after it: a log with foreign bytes is never marked complete."""
         log.path.write_bytes(lines(10))
-        with log.asleep():
+        with log.asleep(for_good=True):
             async with log.follow(faulty) as tracked:
                 await tracked.flush()
                 container.client.get_blob_client(log.blob).append_block(b"not ours\n")
