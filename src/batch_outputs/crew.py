@@ -37,8 +37,8 @@ _TOO_LONG = 1.0
 _FORGETTING = 1.05
 """How much longer the quickest counts as with each that is slower, so that a few trifles do not count for ever."""
 
-_TAKEN_EVERY = 0.02
-"""Seconds between two takings of outcomes."""
+LOOK_EVERY = 0.02
+"""Seconds between two looks at whether anything has come."""
 
 _LONGEST_PATIENCE = 1.0
 """Seconds; while nothing comes, the pauses between two nudges become twice as long up to this."""
@@ -203,7 +203,7 @@ def work_off(items: Iterable[T], work: Work[T, R], told: Callable[[T, R | None],
     nudging = Nudging(crew.nudge)
 
     def tell() -> None:
-        nudging.look(time.monotonic(), something_came=bool(crew.outcomes))
+        nudging.look(something_came=bool(crew.outcomes))
         while crew.outcomes:
             told(*crew.outcomes.popleft())
 
@@ -212,7 +212,7 @@ def work_off(items: Iterable[T], work: Work[T, R], told: Callable[[T, R | None],
             crew.give(item)
         crew.end()
         while crew.is_at_work:
-            has_ended.wait(_TAKEN_EVERY)
+            has_ended.wait(LOOK_EVERY)
             tell()
         tell()
     except BaseException:
@@ -228,13 +228,14 @@ class Nudging:
 
     def __init__(self, nudge: Callable[[], object]) -> None:
         self._nudge = nudge
-        self._patience = _TAKEN_EVERY
+        self._patience = LOOK_EVERY
         self._since = time.monotonic()
 
-    def look(self, now: float, *, something_came: bool) -> None:
+    def look(self, *, something_came: bool) -> None:
         """Take note of whether something has come since the last look, and nudge if nothing has for long enough."""
+        now = time.monotonic()
         if something_came:
-            self._since, self._patience = now, _TAKEN_EVERY
+            self._since, self._patience = now, LOOK_EVERY
         elif now - self._since >= self._patience:
             self._since, self._patience = now, min(2 * self._patience, _LONGEST_PATIENCE)
             self._nudge()

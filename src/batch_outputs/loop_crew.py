@@ -9,7 +9,7 @@ from typing import Generic, Self, TypeVar
 
 import anyio
 
-from batch_outputs.crew import Crew, Nudging, Work
+from batch_outputs.crew import LOOK_EVERY, Crew, Nudging, Work
 from batch_outputs.stop import Stop
 
 T = TypeVar("T")
@@ -17,9 +17,6 @@ R = TypeVar("R")
 
 _TOLD_EVERY = 0.01
 """Seconds between two tellings."""
-
-_LOOKED_EVERY = 0.02
-"""Seconds between two looks at whether anything is told."""
 
 
 class LoopCrew(Generic[T, R]):
@@ -84,9 +81,9 @@ class LoopCrew(Generic[T, R]):
 
     def _look(self) -> None:
         if not self._is_over:
-            self._nudging.look(self._loop.time(), something_came=self._has_told or not self._unfinished)
+            self._nudging.look(something_came=self._has_told or not self._unfinished)
             self._has_told = False
-            self._loop.call_later(_LOOKED_EVERY, self._look)
+            self._loop.call_later(LOOK_EVERY, self._look)
 
     def _tell(self) -> None:
         self._is_telling = False

@@ -412,9 +412,9 @@ def save_all_at_once(
     return saving
 
 
-def save_at_once(storage: OutputStorage, kind: OutputKind, path: str, name: str | None) -> OutputFileReference | None:
+def save_at_once(storage: OutputStorage, kind: OutputKind, path: str, name: str) -> OutputFileReference | None:
     """As `OutputStorage.save`; None if it was not done, and has to be done by that."""
-    output = storage._output(kind, name if name is not None else storage._name(path))  # noqa: SLF001
+    output = storage._output(kind, name)  # noqa: SLF001
     saved: list[OutputFileReference] = []
     storage._saving.at_once([Source(path, output.name)], lambda _: output, lambda _, stored: saved.append(stored))  # noqa: SLF001
     return saved[0] if saved else None

@@ -18,7 +18,6 @@ async def put_file(
     Raises:
         SourceError: it cannot be read; `FileChangedError` when it changed during each of several readings.
     """
-
     from anyio import to_thread  # a command that saves quickly needs no event loop
 
     from batch_outputs.transfer import while_it_changes

@@ -111,7 +111,7 @@ class GivenSas:
         return self._ticket
 
     async def ticket(self) -> Ticket:
-        """The ticket."""
+        """The same."""
         return self._ticket
 
     async def renewed(self, refused: Ticket) -> Ticket | None:
@@ -192,10 +192,11 @@ class SasFromKey:
 
         self._making = self._making or asyncio.Lock()
         async with self._making:
-            if self._ticket is None or time.time() >= self._good_until:
-                self._ticket = Ticket(sas=await in_plain_thread(self._make))
+            ticket = self.at_hand()
+            if ticket is None:
+                ticket = self._ticket = Ticket(sas=await in_plain_thread(self._make))
                 self._good_until = time.time() + service.LIFETIME.total_seconds() / 2
-            return self._ticket
+            return ticket
 
     async def renewed(self, refused: Ticket) -> Ticket | None:
         """Another one from the same key would be refused too."""
@@ -236,9 +237,11 @@ class TokenOfIdentity:
 
         self._asking = self._asking or asyncio.Lock()
         async with self._asking:
-            if self._token is None or time.time() >= self._token.expires_on - _EARLY:
+            ticket = self.at_hand()
+            if ticket is None:
                 self._token = await in_plain_thread(self._fetch)
-            return Ticket(token=self._token.token)
+                ticket = Ticket(token=self._token.token)
+            return ticket
 
     async def renewed(self, refused: Ticket) -> Ticket | None:
         """A new token, unless the identity gives the same one again."""

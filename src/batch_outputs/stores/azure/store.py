@@ -76,7 +76,7 @@ class AzureStore:
         return await self._wire.put(name, source, headers)
 
     def calls_at_hand(self) -> BlockingCalls | None:
-        """The same, where the ticket is at hand."""
+        """As `blocking_calls`, where the ticket is at hand."""
         return None if self._bulk is None else self._bulk.calls_at_hand()
 
     async def blocking_calls(self) -> BlockingCalls | None:

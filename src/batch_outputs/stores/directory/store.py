@@ -88,7 +88,7 @@ class DirectoryStore:
 
     async def blocking_calls(self) -> BlockingCalls | None:
         """The work itself, without the way to a worker thread and back for each step."""
-        return DirectoryCalls(self._container)
+        return self.calls_at_hand()
 
     async def create_append(
         self,
