@@ -105,10 +105,9 @@ def fetch_quickly(
     if stored.is_log or stored.size > _QUICK:
         return None
     fetch = _Fetch(store, stored, path, _nobody, check=check, lasting=True)
-    if stored.size < _WORTH_RESUMING:
-        with folders.new_file(path) as file:
-            if file is not None:
-                return (yield from fetch.carry_out_in(file, calls, stop))
+    with folders.new_file(path) as file:
+        if file is not None:
+            return (yield from fetch.carry_out_in(file, calls, stop))
     refuse_links(folders.root, path)
     return fetch.carry_out_at_once(calls, stop)
 
@@ -190,13 +189,20 @@ class _Fetch:
         """All in this thread, into a new file; None where that did not work."""
         checksums = Checksums(self._stored, wanted=self._check)
         blob = self._stored.first
-        with closing(calls.begin_read(blob.name, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
+        if checksums.needs_content:
+            with closing(calls.begin_read(blob.name, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
+                yield
+                came = 0
+                for piece in pieces:
+                    came += file.write(piece)
+                    checksums.take(piece)
+            if came != blob.size:
+                return None
+        elif blob.size:
+            finish = calls.begin_pour(blob.name, size=blob.size, etag=blob.etag, stop=stop)
             yield
-            for piece in pieces:
-                file.write(piece)
-                checksums.take(piece)
-        if file.size != blob.size:
-            return None
+            if not finish(file.descriptor):
+                return None
         checked = checksums.finish()
         file.put_in_place(self._mtime())
         return Fetched(blob.size, unchanged=False, resumed_at=0, checked=checked)
@@ -244,8 +250,11 @@ class _Fetch:
         """
         checksums = Checksums(self._stored, wanted=self._check)
         await to_thread.run_sync(self._recall, part, checksums)
-        if not self._stored.is_log and part.size < self._stored.size:
-            await self._write_quickly(part, checksums)
+        if not self._stored.is_log:
+            before = -1
+            while before < part.size < self._stored.size:  # as long as it gets on
+                before = part.size
+                await self._write_quickly(part, checksums)
         await self._write(part, checksums)
         checked = checksums.finish()
         name = self._stored.first.name
@@ -294,21 +303,32 @@ class _Fetch:
         checksums: Checksums,
         calls: BlockingCalls,
         stop: Stop,
-        written: Callable[[int], object] = _nobody,
+        moved: Callable[[int], object] = _nobody,
     ) -> None:
         """Write what calls that block give of the file, from what is there on; perhaps not all of it."""
+        blob = self._stored.first
+        if not checksums.needs_content:
+            calls.pour(
+                blob.name,
+                part.descriptor,
+                offset=part.size,
+                size=blob.size,
+                etag=blob.etag,
+                stop=stop,
+                moved=moved,
+                whole=part.reached,
+            )
+            return
         part.seek_end()
         told = part.size
-        blob = self._stored.first
         with closing(calls.read(blob.name, offset=part.size, size=blob.size, etag=blob.etag, stop=stop)) as pieces:
             for piece in pieces:
                 size = part.write(piece)
                 checksums.take(piece)
-                if part.wrote(size):
-                    part.sync()
+                part.reached(part.size + size)
                 if part.size - told >= _AT_ONCE or part.size == blob.size:
                     told = part.size
-                    written(told)
+                    moved(told)
                 if stop.is_set():
                     return
 
@@ -369,7 +389,7 @@ class _Fetch:
             _make_folder(folder, self._path)
         resumable = self._lasting and self._stored.size >= _WORTH_RESUMING
         source = f"{self._store.location.blob_url(self._stored.first.name)}\n{self._version()}\n"
-        part = PartFile(self._path, source if resumable else None, alone=not self._lasting)
+        part = PartFile(self._path, source if resumable else None, alone=not self._lasting, length=self._stored.size)
         if part.size > self._stored.size:
             part.start_over()
         return part

@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 import sys
+import threading
 from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
@@ -102,6 +103,18 @@ if sys.platform == "win32":
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, length)
 
+    _writing = threading.Lock()
+
+    def write_at(descriptor: int, data: Buffer, offset: int) -> int:
+        """Write all of `data` from `offset` on; how many bytes that is. Where the descriptor stands is lost.
+
+        Raises:
+            OSError: as `write_all`.
+        """
+        with _writing:  # the place to write to is the descriptor's, and so that of all threads
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return write_all(descriptor, data)
+
     def try_lock(path: str) -> int | None:
         """Take the lock file at `path`, made if need be; its descriptor, which holds the lock while it is open.
 
@@ -156,6 +169,19 @@ else:
     def read_at(descriptor: int, length: int, offset: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer at the end of the file."""
         return os.pread(descriptor, length, offset)
+
+    def write_at(descriptor: int, data: Buffer, offset: int) -> int:
+        """Write all of `data` from `offset` on; how many bytes that is. Where the descriptor stands is lost.
+
+        Raises:
+            OSError: as `write_all`.
+        """
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            written = os.pwrite(descriptor, rest, offset)
+            rest, offset = rest[written:], offset + written
+        return size
 
     def try_lock(path: str) -> int | None:
         """Take the lock file at `path`, made if need be; its descriptor, which holds the lock while it is open.

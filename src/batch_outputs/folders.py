@@ -96,12 +96,10 @@ class NewFile:
     """A file without a name, in a `with` block; `mode` is what it is made with."""
 
     def __init__(self, folder: int, name: str, mode: int) -> None:
-        self.size: int = 0
-        """How many bytes are there."""
         self._folder = folder
         self._name = name
         try:
-            self._descriptor = os.open(os.curdir, _WITHOUT_NAME, mode, dir_fd=folder)
+            self.descriptor: int = os.open(os.curdir, _WITHOUT_NAME, mode, dir_fd=folder)
         except OSError as error:
             raise _NotMadeError(*error.args) from error
 
@@ -111,11 +109,11 @@ class NewFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
-    def write(self, piece: Buffer) -> None:
-        """Write all of a piece behind what was written before."""
-        self.size += files.write_all(self._descriptor, piece)
+    def write(self, piece: Buffer) -> int:
+        """Write all of a piece behind what was written before; how many bytes it has."""
+        return files.write_all(self.descriptor, piece)
 
     def put_in_place(self, mtime_ns: int) -> None:
         """Give it its name, with this time of modification.
@@ -123,9 +121,9 @@ class NewFile:
         Raises:
             OSError: it cannot be done; `FileExistsError` where something of that name is there by now.
         """
-        os.utime(self._descriptor, ns=(mtime_ns, mtime_ns))
+        os.utime(self.descriptor, ns=(mtime_ns, mtime_ns))
         try:
-            os.link(f"/proc/self/fd/{self._descriptor}", self._name, dst_dir_fd=self._folder, follow_symlinks=True)
+            os.link(f"/proc/self/fd/{self.descriptor}", self._name, dst_dir_fd=self._folder, follow_symlinks=True)
         except FileExistsError:
             raise
         except OSError as error:

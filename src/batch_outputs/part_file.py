@@ -23,6 +23,9 @@ _SYNCED = 1024 * 1024 * 1024
 
 _LONGEST_SOURCE = 16 * 1024
 
+_FIGURES = 20
+"""Places of a size in a note."""
+
 _folders = [threading.Lock() for _ in range(64)]
 """One for each folder, or for a few. The system lets one thread at a time make or rename a file in a folder, and has
 others wait with their processor busy."""
@@ -44,14 +47,15 @@ class PartFile:
     """What is there of the file that is to be at `path`; all methods block.
 
     With a `source`, a text that tells one content from any other, it is kept for the next one to go on with, who finds
-    the source in a small file beside it. Its name follows from the target's, so that there is one at most for each
-    target. Whoever finds it in use, or something else in its place, takes a name of chance, as does one who is `alone`.
+    in a small file beside it, the note, the source and up to where there are no gaps. Its name follows from the
+    target's, so that there is one at most for each target. Whoever finds it in use, or something else in its place,
+    takes a name of chance, as does one who is `alone`. `length` is that of all of the file.
 
     Raises:
         OSError: it cannot be made.
     """
 
-    def __init__(self, path: str, source: str | None, *, alone: bool = False) -> None:
+    def __init__(self, path: str, source: str | None, *, alone: bool = False, length: int | None = None) -> None:
         folder, name = os.path.split(path)
         stem = os.path.join(folder, hidden_stem(name))
         self.path: str = f"{stem}.part"
@@ -59,7 +63,10 @@ class PartFile:
         """How many bytes are there, good to go on from."""
         self._target = path
         self._source = source
+        self._length = length
         self._note: str | None = f"{stem}.from"
+        self._noted = _CLOSED
+        self._place_in_note = 0 if source is None else len(source.encode())
         self._folder = _folders[hash(folder) % len(_folders)]
         with self._folder:
             descriptor = None if alone else files.open_alone(self.path)
@@ -82,8 +89,15 @@ class PartFile:
 
     def start_over(self) -> None:
         """Forget all content."""
-        os.ftruncate(self.descriptor, 0)
         self.size = 0
+        if self._source is not None:
+            # What comes may have gaps where the note, if it stayed as it is, would say that there are none.
+            try:
+                files.write_at(self._noted, _in_figures(0), self._place_in_note)
+                os.fsync(self._noted)
+            except OSError:
+                self._source = None
+        os.ftruncate(self.descriptor, 0)
 
     def read(self, offset: int, length: int) -> bytes:
         """What is there."""
@@ -101,11 +115,20 @@ class PartFile:
         """Take note that so many more bytes are there, and say whether it is time to `sync`."""
         before = self.size // _SYNCED
         self.size += size
-        return self._source is not None and self.size // _SYNCED != before
+        if self._source is not None and self.size // _SYNCED != before and self.size != self._length:
+            return True
+        self._note_size()
+        return False
 
     def sync(self) -> None:
-        """Wait until the disk holds what was written."""
+        """Wait until the disk holds what was written; only then the note may say so."""
         os.fsync(self.descriptor)
+        self._note_size()
+
+    def reached(self, size: int) -> None:
+        """Take note that there are no gaps up to there."""
+        if self.wrote(size - self.size):
+            self.sync()
 
     def put_in_place(self, mtime_ns: int | None) -> None:
         """Make it the target, with this time of modification, replacing a file of that name.
@@ -139,9 +162,12 @@ class PartFile:
     def _take_up(self, note: str) -> None:
         """Go on with what is there, if it is of our source; else begin."""
         status = os.fstat(self.descriptor)
-        if status.st_size and self._source is not None and _read_note(note) == self._source:
-            self.size = _good(status)
+        found = _read_note(note) if status.st_size and self._source is not None else None
+        if found is not None and found[0] == self._source:
+            self.size = _good(status, found[1])
             os.ftruncate(self.descriptor, self.size)
+            self._open_note(note)
+            self._note_size()
             return
         if status.st_size:
             os.ftruncate(self.descriptor, 0)
@@ -152,14 +178,31 @@ class PartFile:
         if status.st_size:
             os.fsync(self.descriptor)  # before the note: the old content must not come back as of the new source
         with contextlib.suppress(OSError):  # then nobody can go on with it, and that is all
-            files.write_whole(note, self._source.encode())
+            files.write_whole(note, self._source.encode() + _in_figures(0))
+            self._open_note(note)
+
+    def _open_note(self, note: str) -> None:
+        with contextlib.suppress(OSError):
+            self._noted = os.open(note, os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0))
+
+    def _note_size(self) -> None:
+        if self._noted != _CLOSED and self._source is not None:
+            with contextlib.suppress(OSError):  # then less is gone on with
+                files.write_at(self._noted, _in_figures(self.size), self._place_in_note)
+
+    def _close_note(self) -> None:
+        if self._noted != _CLOSED:
+            os.close(self._noted)
+            self._noted = _CLOSED
 
     def _forget_note(self) -> None:
+        self._close_note()
         if self._note is not None and os.path.lexists(self._note):  # a look needs no lock of the folder
             with contextlib.suppress(OSError):
                 os.unlink(self._note)
 
     def _release(self) -> None:
+        self._close_note()
         if not self.is_closed:
             os.close(self.descriptor)
             self.descriptor = _CLOSED
@@ -182,21 +225,29 @@ def discard_part(path: str) -> None:
         PartFile(path, None).close(keep=False)
 
 
-def _good(status: os.stat_result) -> int:
-    """How much of a file is as it was written.
+def _good(status: os.stat_result, noted: int) -> int:
+    """How much of a file is as it was written, of what the note says.
 
     All of it, unless the machine has started since: if power failed, the disk may have its length and not its content.
     """
     started = time.time() - time.monotonic()  # later than in truth, where the machine has slept: then some is lost
-    return status.st_size if status.st_mtime > started else status.st_size - status.st_size % _SYNCED
+    size = min(status.st_size, noted)
+    return size if status.st_mtime > started else size - size % _SYNCED
 
 
-def _read_note(path: str) -> str | None:
+def _in_figures(size: int) -> bytes:
+    """A size as the end of a note: always as long, so that one can be written over another."""
+    return f"{size:>{_FIGURES}}\n".encode()
+
+
+def _read_note(path: str) -> tuple[str, int] | None:
+    """Source and size of a note; None if that is none."""
     try:
         descriptor = files.open_shared(path)
         try:
-            return os.read(descriptor, _LONGEST_SOURCE).decode()
+            text = os.read(descriptor, _LONGEST_SOURCE).decode()
         finally:
             os.close(descriptor)
-    except (OSError, UnicodeDecodeError):
+        return text[: -_FIGURES - 1], max(0, int(text[-_FIGURES - 1 :]))
+    except (OSError, ValueError):
         return None

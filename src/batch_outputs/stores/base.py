@@ -131,6 +131,27 @@ class BlockingCalls(Protocol):
         Until it is read, which it is to be in any case, the caller may do other things while the service works.
         """
 
+    def pour(
+        self,
+        name: str,
+        file: int,
+        *,
+        offset: int,
+        size: int,
+        etag: str,
+        stop: Stop,
+        moved: Callable[[int], object],
+        whole: Callable[[int], object],
+    ) -> None:
+        """As `read`, into an open file, each byte where it belongs, and in any order; an `OSError` is the file's.
+
+        `moved` hears now and then how many bytes have come, `offset` counted in; `whole` up to where the file has no
+        gaps, which is what counts in the end. Any thread may call them, one at a time.
+        """
+
+    def begin_pour(self, name: str, *, size: int, etag: str, stop: Stop) -> Callable[[int], bool]:
+        """As `begin_read`, into an empty open file, which what is returned takes; it says whether all is there."""
+
 
 class Store(Protocol):
     """One container."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket, Tickets
 from batch_outputs.stores.azure.content import BLOCK, Source
+from batch_outputs.stores.azure.moving import NotWrittenError
 from batch_outputs.stores.azure.plain_http import PlainHttp
+from batch_outputs.stores.azure.pour import Pour
 from batch_outputs.stores.azure.pressure import Pressure, pressure_on
 from batch_outputs.stores.azure.ranges import RangeReader
 from batch_outputs.stores.azure.rest import Rest
@@ -217,15 +220,70 @@ class BulkCalls:
         self._wait_for_turn(stop)
         return self._counted(self._ranges.begin_pieces(means.ticket, name, etag, size, stop), stop)
 
+    def pour(
+        self,
+        name: str,
+        file: int,
+        *,
+        offset: int,
+        size: int,
+        etag: str,
+        stop: Stop,
+        moved: Callable[[int], object],
+        whole: Callable[[int], object],
+    ) -> None:
+        """The bytes from `offset` to `size` into an open file."""
+        means, ticket = self._means, self._means.ticket
+        if ticket is None or offset >= size or means.rest.is_needed:
+            return
+        self._wait_for_turn(stop)
+
+        def move(start: int, behind: int, moved: Callable[[int], object]) -> None:
+            self._ranges.move(ticket, name, etag, start, behind, file, moved, stop)
+
+        pour = Pour(move, offset, size, stop, moved=moved, whole=whole)
+        # One at a time has several connections, so that those of all together stay few.
+        is_first = self._reading_ahead.acquire(blocking=False)
+        try:
+            with self._judged(stop):
+                pour.carry_out(means.threads if is_first else None)
+        finally:
+            if is_first:
+                self._reading_ahead.release()
+
+    def begin_pour(self, name: str, *, size: int, etag: str, stop: Stop) -> Callable[[int], bool]:
+        """A whole blob of at most 8 MiB into an open file; it is asked for at once."""
+        means = self._means
+        if means.ticket is None or not size or means.rest.is_needed:
+            return _not_poured
+        self._wait_for_turn(stop)
+        move = self._ranges.begin_move(means.ticket, name, etag, size, stop)
+
+        def finish(file: int) -> bool:
+            with self._judged(stop):
+                move(file)
+                return True
+            return False
+
+        return finish
+
     def _wait_for_turn(self, stop: Stop) -> None:
         for pause in self._means.pressure.pauses(self._means.patience):
             stop.wait(pause)
 
     def _counted(self, pieces: Generator[Buffer], stop: Stop) -> Generator[Buffer]:
         """The same; if they break off, whoever reads on will find out what is wrong."""
+        with self._judged(stop):
+            yield from pieces
+
+    @contextmanager
+    def _judged(self, stop: Stop) -> Iterator[None]:
+        """Take note of whether the block goes well; of what goes wrong only errors of a file come out of it."""
         means = self._means
         try:
-            yield from pieces
+            yield
+        except NotWrittenError as error:
+            raise error.error from None
         except Exception:  # of many classes
             if not stop.is_set():
                 means.rest.failed()
@@ -248,6 +306,10 @@ class BulkCalls:
 
 def _nothing() -> None:
     """Nothing was done."""
+
+
+def _not_poured(_file: int) -> bool:
+    return False
 
 
 def _no_pieces() -> Generator[Buffer]:

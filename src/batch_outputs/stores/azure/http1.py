@@ -6,6 +6,7 @@ nearly all of that. What is unusual is refused here; whoever asked then asks in 
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import socket
@@ -33,6 +34,9 @@ _SLOWEST_LINK = 32 * 1024
 
 _TOGETHER = 64 * 1024
 """Bytes; a body up to this goes in one piece with what stands before it."""
+
+_FITS_A_PIPE = 4096
+"""Bytes that any empty pipe takes, also one of a user who has very many."""
 
 
 class BrokenAnswerError(Exception):
@@ -133,6 +137,24 @@ class Connection:
             return len(piece)
         return self.wire.recv_into(memory)
 
+    @property
+    def leads_to_pipes(self) -> bool:
+        """Whether `receive_into_pipe` can do anything: Linux can, unless the bytes have to be decrypted first."""
+        return sys.platform == "linux" and not hasattr(self.wire, "pending")
+
+    def receive_into_pipe(self, pipe: int, most: int) -> int:
+        """As `receive`, into an empty pipe, without a way through this program's memory; how many."""
+        if self._held:
+            return os.write(pipe, self.receive(min(most, _FITS_A_PIPE)))
+        if sys.platform != "linux":
+            raise NotImplementedError
+        while True:
+            try:
+                return os.splice(self.wire.fileno(), pipe, most)
+            except BlockingIOError:
+                if not _can_be_read(self.wire, self.wire.gettimeout()):
+                    raise TimeoutError from None
+
     def close(self) -> None:
         """Close it."""
         self.wire.close()
@@ -164,12 +186,13 @@ class Connection:
         return held[:length]
 
 
-def _can_be_read(wire: socket.socket) -> bool:
+def _can_be_read(wire: socket.socket, seconds: float | None = 0) -> bool:
+    """Whether there is something to read, or will be in so many seconds; None: however long that takes."""
     if sys.platform == "win32":  # its `select` takes any socket, and there is nothing else
-        return bool(select.select([wire], [], [], 0)[0])
+        return bool(select.select([wire], [], [], seconds)[0])
     watched = select.poll()
     watched.register(wire, select.POLLIN)
-    return bool(watched.poll(0))
+    return bool(watched.poll(None if seconds is None else seconds * 1000))
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
@@ -234,6 +257,19 @@ class Answer:
         if self._left == 0:
             return 0
         length = self._connection.receive_into(memory if self._left < 0 else memory[: self._left])
+        self._count(length)
+        return length
+
+    @property
+    def leads_to_pipes(self) -> bool:
+        """Whether `read_into_pipe` can do anything here."""
+        return self._connection.leads_to_pipes
+
+    def read_into_pipe(self, pipe: int, most: int) -> int:
+        """As `read`, into an empty pipe; how many."""
+        if self._left == 0:
+            return 0
+        length = self._connection.receive_into_pipe(pipe, most if self._left < 0 else min(most, self._left))
         self._count(length)
         return length
 

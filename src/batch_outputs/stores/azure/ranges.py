@@ -1,13 +1,13 @@
-"""Reading large blobs by calls that block: ranges over plain connections, into memory used again.
+"""Reading blobs by calls that block: ranges over plain connections, into a file or into memory used again.
 
-What costs most here is moving bytes about in memory, so each goes from the socket to where the caller takes it from,
-and nowhere else.
+What costs most here is moving bytes about in memory, so each goes from the socket to the file, or to where the caller
+takes it from, and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_range
 from batch_outputs.stores.azure.content import BLOCK
 from batch_outputs.stores.azure.http1 import Answer
+from batch_outputs.stores.azure.moving import move_body
 from batch_outputs.stores.azure.plain_http import PlainHttp
 
 _PIECE = 256 * 1024
@@ -75,6 +76,35 @@ class RangeReader:
             # What was cancelled never begins, and nobody would tell us so when the threads are let go.
             wait([filling for _, _, filling in coming if not filling.cancel()])
 
+    def move(
+        self,
+        ticket: Ticket,
+        name: str,
+        etag: str,
+        start: int,
+        behind: int,
+        file: int,
+        moved: Callable[[int], object],
+        stop: Stop,
+    ) -> None:
+        """One range into an open file, where it belongs."""
+        asked = _Range(name, etag, start, behind)
+        with self._http.answer(*self._request(ticket, asked, stop)) as answer:
+            asked.check(answer)
+            move_body(answer, behind - start, file, start, moved)
+
+    def begin_move(self, ticket: Ticket, name: str, etag: str, size: int, stop: Stop) -> Callable[[int], None]:
+        """The same of a whole blob of at most 8 MiB, which is asked for at once; what is returned takes the file."""
+        asked = _Range(name, etag, 0, size)
+        answering = self._http.begin_answer(*self._request(ticket, asked, stop))
+
+        def move(file: int) -> None:
+            with answering as answer:
+                asked.check(answer)
+                move_body(answer, size, file, 0, _nobody)
+
+        return move
+
     def _fill(self, ticket: Ticket, name: str, etag: str, start: int, memory: memoryview, stop: Stop) -> None:
         asked = _Range(name, etag, start, start + len(memory))
         with self._http.answer(*self._request(ticket, asked, stop)) as answer:
@@ -104,6 +134,10 @@ class _Range(NamedTuple):
         )
         if not is_range or answer.length != self.behind - self.offset:
             raise UnusableAnswerError
+
+
+def _nobody(_size: int) -> None:
+    """Nobody wants to know."""
 
 
 def _pieces(asked: _Range, answering: AbstractContextManager[Answer], memory: memoryview) -> Generator[memoryview]:

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from anyio import to_thread
 
+from batch_outputs import files
 from batch_outputs.location import DirectoryAccount, StoreLocation
 from batch_outputs.stop import Stop
 from batch_outputs.stores.base import (
@@ -220,6 +221,42 @@ class DirectoryCalls:
     def begin_read(self, name: str, *, size: int, etag: str, stop: Stop) -> Generator[bytes]:
         """As `read`."""
         return self.read(name, offset=0, size=size, etag=etag, stop=stop)
+
+    def pour(
+        self,
+        name: str,
+        file: int,
+        *,
+        offset: int,
+        size: int,
+        etag: str,
+        stop: Stop,
+        moved: Callable[[int], object],
+        whole: Callable[[int], object],
+    ) -> None:
+        """The bytes from `offset` to `size` into an open file, one behind the other."""
+        with closing(self.read(name, offset=offset, size=size, etag=etag, stop=stop)) as pieces:
+            for piece in pieces:
+                offset += files.write_at(file, piece, offset)
+                whole(offset)
+                moved(offset)
+                if stop.is_set():
+                    return
+
+    def begin_pour(self, name: str, *, size: int, etag: str, stop: Stop) -> Callable[[int], bool]:
+        """All of it in what is returned."""
+
+        def finish(file: int) -> bool:
+            came = 0
+
+            def take(size: int) -> None:
+                nonlocal came
+                came = size
+
+            self.pour(name, file, offset=0, size=size, etag=etag, stop=stop, moved=take, whole=take)
+            return came == size
+
+        return finish
 
 
 class DirectoryStoreAccount:

@@ -1,0 +1,152 @@
+"""One blob into a file by ranges, several at a time, each written where it belongs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import Protocol
+
+from batch_outputs.pool import NoThreadError, Pool
+from batch_outputs.stop import Stop
+from batch_outputs.stores.azure.content import BLOCK
+from batch_outputs.stores.azure.moving import NotWrittenError
+
+_FIRST = 2
+"""Ranges at a time in the beginning: while the bytes of one are written those of the other come."""
+
+_MOST = 8
+
+_AHEAD = 2 * BLOCK
+"""Bytes for each range at a time that may be there behind a gap, and are lost if the program is killed."""
+
+_NEAR = 0.05
+_FAR = 4.0
+"""Seconds that a range takes: from the one on, more at a time are quicker; from the other on, the link is the limit."""
+
+_TOLD_AT_LEAST = 8 * 1024 * 1024
+_TOLD_EVERY = 0.25
+
+
+class MoveRange(Protocol):
+    """Moves the bytes from `start` to `behind` into the file, and tells of them as they come; raises if it fails."""
+
+    def __call__(self, start: int, behind: int, moved: Callable[[int], object]) -> None:
+        """Do it."""
+
+
+class Pour:
+    """Moves what lies from `offset` to `size`, in threads.
+
+    `moved` hears now and then how much has come, with what was there before; `whole` up to where the file has no gaps,
+    also if it does not end well. Both are called by any of the threads, one at a time.
+    """
+
+    def __init__(
+        self,
+        move: MoveRange,
+        offset: int,
+        size: int,
+        stop: Stop,
+        *,
+        moved: Callable[[int], object],
+        whole: Callable[[int], object],
+    ) -> None:
+        self._move = move
+        self._size = size
+        self._stop = stop
+        self._tell_moved = moved
+        self._tell_whole = whole
+        self._changed = threading.Condition()
+        self._next = offset
+        self._whole = offset
+        self._behind_gaps: set[int] = set()
+        self._moved = self._told = offset
+        self._told_at = time.monotonic()
+        self._threads: Pool | None = None
+        self._others: list[Future[None]] = []
+        self._failure: Exception | None = None
+        self._is_over = False
+
+    def carry_out(self, threads: Pool | None) -> None:
+        """Do it in this thread and in some of these; None: in this one alone.
+
+        Raises:
+            NotWrittenError: the file cannot be written.
+            Exception: whatever the first range to fail has raised.
+        """
+        self._threads = threads
+        try:
+            with self._changed:
+                while len(self._others) + 1 < _FIRST and self._joined():
+                    pass
+            self._work()
+        finally:
+            with self._changed:
+                self._is_over = self._is_over or self._next < self._size
+                self._changed.notify_all()
+            wait([other for other in self._others if not other.cancel()])
+        if self._failure is not None:
+            raise self._failure
+
+    def _joined(self) -> bool:
+        """Whether there is use in one more, and one has come. The lock is held."""
+        last = self._next + BLOCK * (len(self._others) + 1)  # those that have just come have not begun yet
+        if self._threads is None or self._is_over or last >= self._size or len(self._others) + 1 >= _MOST:
+            return False
+        try:
+            self._others.append(self._threads.submit(self._work))
+        except NoThreadError:
+            return False
+        return True
+
+    def _work(self) -> None:
+        try:
+            while (start := self._claimed()) is not None:
+                began = time.monotonic()
+                behind = min(start + BLOCK, self._size)
+                self._move(start, behind, self._count)
+                self._finish(start, behind, time.monotonic() - began)
+        except Exception as error:
+            with self._changed:
+                if self._failure is None or isinstance(error, NotWrittenError):
+                    self._failure = error
+                self._is_over = True
+                self._changed.notify_all()
+
+    def _claimed(self) -> int | None:
+        """Where the next range begins; None if there is none to begin."""
+        with self._changed:
+            while not self._is_over and self._next < self._size:
+                if self._stop.is_set():
+                    break
+                if self._next - self._whole < _AHEAD * (len(self._others) + 1):
+                    start, self._next = self._next, self._next + BLOCK
+                    return start
+                self._changed.wait()
+            return None
+
+    def _count(self, size: int) -> None:
+        with self._changed:
+            self._moved += size
+            now = time.monotonic()
+            if self._moved - self._told >= _TOLD_AT_LEAST or now - self._told_at >= _TOLD_EVERY:
+                self._told, self._told_at = self._moved, now
+                self._tell_moved(self._moved)
+
+    def _finish(self, start: int, behind: int, seconds: float) -> None:
+        with self._changed:
+            self._behind_gaps.add(start)
+            before = self._whole
+            while self._whole in self._behind_gaps:
+                self._behind_gaps.remove(self._whole)
+                self._whole = min(self._whole + BLOCK, self._size)
+            if self._whole != before:
+                try:
+                    self._tell_whole(self._whole)
+                except OSError as error:
+                    raise NotWrittenError(error) from error
+                self._changed.notify_all()
+            if _NEAR < seconds < _FAR and behind < self._size:
+                self._joined()
