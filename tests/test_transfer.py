@@ -15,7 +15,7 @@ import pytest
 from batch_outputs import SaveProgress, TaskOutputStorage
 from batch_outputs.errors import AccessDeniedError, SourceNotFoundError, StoreUnavailableError
 from batch_outputs.failures import Failures
-from batch_outputs.fetching import Fetched
+from batch_outputs.fetching_at_once import Fetched
 from batch_outputs.fetching_many import Placed, fetch_all
 from batch_outputs.outputs import OutputFileReference
 from batch_outputs.transfer import Quickly, for_each_listed, for_each_quickly
@@ -201,6 +201,7 @@ class TestSaveAll:
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(saving, 2.0)
         assert crew_threads() == 0
+        await asyncio.sleep(0.1)  # what was sent before may not have been seen yet
         sent = len(fault_proxy.requests)
         await asyncio.sleep(0.3)
         assert len(fault_proxy.requests) == sent

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from batch_outputs.account import OutputAccount, StoredJob
     from batch_outputs.environment import TaskEnvironment
     from batch_outputs.errors import BatchOutputsError
-    from batch_outputs.fetching import Fetched
+    from batch_outputs.fetching_at_once import Fetched
     from batch_outputs.kinds import JobOutputKind, TaskOutputKind
     from batch_outputs.names import job_container_name
     from batch_outputs.output_storage import OutputPage
@@ -50,7 +50,7 @@ __all__ = [
 
 _HOMES = {
     "BatchOutputsError": "errors",
-    "Fetched": "fetching",
+    "Fetched": "fetching_at_once",
     "JobOutputKind": "kinds",
     "JobOutputStorage": "storage",
     "OutputAccount": "account",

@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from anyio import to_thread
-
 from batch_outputs.marks import LogMarks
 from batch_outputs.stored import Stored
 from batch_outputs.stores.base import BlobProperties
@@ -72,6 +70,8 @@ class Checksums:
         if len(data) <= _QUICK or not self.needs_content:
             self.take(data)
         else:
+            from anyio import to_thread  # a command that fetches quickly needs no event loop
+
             await to_thread.run_sync(self.take, data)
 
     def finish(self) -> Checked:

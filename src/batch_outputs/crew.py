@@ -23,13 +23,17 @@ logger: logging.Logger = logging.getLogger("batch_outputs.storage")
 T = TypeVar("T")
 R = TypeVar("R")
 
-Work: TypeAlias = Callable[[T], Generator[None, None, R | None]]
-"""What is done for an item. It yields at most once, where it has begun something that goes on without it: then the
-thread begins the next one before it goes on with this. What it returns is the result."""
+Work: TypeAlias = Callable[[T], Generator[int, None, R | None]]
+"""What is done for an item. It yields at most once, where it has begun something that goes on without it, the number
+of bytes that this is to move: then the thread begins the next one before it goes on with this. What it returns is the
+result."""
 
 _MOST = 32
 _EACH = 0.001
 """Seconds; so that about a thousand works can begin in a second, whatever one takes, as far as threads go."""
+
+_BYTES_IN_EACH = 1024 * 1024
+"""What moves more bytes may take longer by as much: a GiB in a second is what such threads move at most."""
 
 _TOO_LONG = 1.0
 """Seconds of the quickest work, from which on no second one is begun by a thread."""
@@ -61,6 +65,8 @@ class Crew(Generic[T, R]):
         self._threads: list[threading.Thread] = []
         self._working = 0
         self._quickest = math.inf
+        self._least = math.inf
+        """Seconds of the quickest, by the MiB where it was of many."""
         self._finished = 0
         self._is_over = False
 
@@ -88,23 +94,25 @@ class Crew(Generic[T, R]):
         self._waiting.put(None)
 
     def join(self) -> None:
-        """Wait for the threads, behind `end`."""
+        """Wait for the threads, behind `end`; one that has not begun yet does nothing any more."""
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
 
     def _start_thread(self, wanted: int) -> None:
         """One thread more, if there are fewer than are wanted: two may have seen that one is missing."""
         with self._lock:
             if len(self._threads) >= wanted or self._is_over:
                 return
-            try:
-                thread = threading.Thread(target=self._run, name="batch-outputs-crew")
-                self._working += 1
-                thread.start()
-            except RuntimeError:
-                self._working -= 1
-                return  # the system gives no more; those that are there will do
+            thread = threading.Thread(target=self._run, name="batch-outputs-crew")
+            # Known before it starts: Ctrl-C may come while it does.
             self._threads.append(thread)
+            self._working += 1
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more; those that are there will do
+                self._threads.remove(thread)
+                self._working -= 1
 
     def _decline(self) -> None:
         while True:
@@ -149,18 +157,19 @@ class Crew(Generic[T, R]):
         result, seconds = begun.finish()
         if result is not None:  # what is declined at once says nothing of how long others take
             self._quickest = min(_FORGETTING * self._quickest, seconds)
+            self._least = min(_FORGETTING * self._least, seconds / max(1, begun.moves / _BYTES_IN_EACH))
         self.outcomes.append((begun.item, result))
         self._wake()
         self._finished += 1
         # The first one had a connection to make.
-        if self._finished > 1 and self._quickest > _EACH and len(self._threads) < (wanted := self._wanted()):
+        if self._finished > 1 and self._least > _EACH and len(self._threads) < (wanted := self._wanted()):
             self._start_thread(wanted)
 
     def _wanted(self) -> int:
         """How many threads there should be; no more than there is work for."""
-        if self._quickest == math.inf:
+        if self._least == math.inf:
             return 1
-        return min(_MOST, math.ceil(self._quickest / _EACH), len(self._threads) + self._waiting.qsize())
+        return min(_MOST, math.ceil(self._least / _EACH), len(self._threads) + self._waiting.qsize())
 
 
 class _Begun(Generic[T, R]):
@@ -168,6 +177,8 @@ class _Begun(Generic[T, R]):
 
     def __init__(self, item: T, work: Work[T, R]) -> None:
         self.item = item
+        self.moves: int = 0
+        """Bytes."""
         self._steps = work(item)
         self._result: R | None = None
         self._is_finished = False
@@ -183,7 +194,7 @@ class _Begun(Generic[T, R]):
     def _go_on(self) -> None:
         began = time.monotonic()
         try:
-            next(self._steps)
+            self.moves = next(self._steps)
         except StopIteration as end:
             self._result, self._is_finished = end.value, True
         except Exception as error:
@@ -193,34 +204,58 @@ class _Begun(Generic[T, R]):
         self._seconds += time.monotonic() - began
 
 
-def work_off(items: Iterable[T], work: Work[T, R], told: Callable[[T, R | None], object], stop: Stop) -> None:
+def work_off(
+    items: Iterable[T],
+    work: Work[T, R],
+    told: Callable[[T, R | None], object],
+    stop: Stop,
+    *,
+    ahead: float = math.inf,
+    look: Callable[[], object] | None = None,
+) -> None:
     """Have a crew do `work` for each item, and call `told(item, result)` in this thread.
 
-    Left by an error, as by Ctrl-C, it sets `stop`, so that works end early, and goes on when no thread works on.
+    No more than `ahead` items are taken before others are done. `look` is called now and then, in this thread, too.
+    Left by an error, as by Ctrl-C, it sets `stop`, so that works end early, and goes on when no thread works on; behind
+    Ctrl-C what is done by then is told.
     """
     has_ended = threading.Event()
     crew = Crew[T, R](work, lambda: None if crew.is_at_work else has_ended.set())
     nudging = Nudging(crew.nudge)
+    unfinished, looked = 0, time.monotonic()
 
     def tell() -> None:
+        nonlocal unfinished, looked
+        looked = time.monotonic()
         nudging.look(something_came=bool(crew.outcomes))
         while crew.outcomes:
+            unfinished -= 1
             told(*crew.outcomes.popleft())
+        if look is not None:
+            look()
 
     try:
         for item in items:
             crew.give(item)
+            unfinished += 1
+            if time.monotonic() - looked >= LOOK_EVERY:
+                tell()
+            while unfinished > ahead:
+                has_ended.wait(LOOK_EVERY)
+                tell()
         crew.end()
         while crew.is_at_work:
             has_ended.wait(LOOK_EVERY)
             tell()
         tell()
-    except BaseException:
+    except BaseException as error:
         crew.end(now=True)
         stop.set()
-        raise
-    finally:
         crew.join()
+        if isinstance(error, KeyboardInterrupt):
+            tell()
+        raise
+    crew.join()
 
 
 class Nudging:

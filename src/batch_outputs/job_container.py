@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
@@ -51,6 +53,13 @@ class JobContainer:
     def calls_at_hand(self) -> BlockingCalls | None:
         """Calls of the store that block; None where something is to be waited for first."""
         return None if self._to_be_created else self.store.calls_at_hand()
+
+    @contextmanager
+    def blocking_lists(self) -> Iterator[BlockingCalls | None]:
+        """The same calls; in the block listings are waited for by blocking, if they are there."""
+        calls = self.calls_at_hand()
+        with self.store.blocking_lists() if calls is not None else nullcontext():
+            yield calls
 
     async def prepare_to_write(self) -> None:
         """In the embedded folder containers come by themselves."""

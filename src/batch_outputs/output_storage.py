@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import TracebackType
@@ -29,7 +29,7 @@ from batch_outputs.saving import Saving
 from batch_outputs.saving_all import SaveProgress, SavingAll
 from batch_outputs.snapshot import check_source
 from batch_outputs.sources import Folders, Source, find_sources
-from batch_outputs.stores.base import BlobPrefix, BlobProperties
+from batch_outputs.stores.base import BlobPrefix, BlobProperties, BlockingCalls
 
 if TYPE_CHECKING:
     from batch_outputs.tracking import TrackedSave, TrackingError
@@ -393,7 +393,8 @@ def _made(kind_class: type[OutputKind], text: str) -> OutputKind:
     return kind_class(text)
 
 
-# For the command: saving by calls that block, without the event loop, whose import takes as long as all the rest.
+# For the command: saving and listing by calls that block, without the event loop, whose import takes as long as all
+# the rest.
 
 
 def save_all_at_once(
@@ -418,6 +419,15 @@ def save_at_once(storage: OutputStorage, kind: OutputKind, path: str, name: str)
     saved: list[OutputFileReference] = []
     storage._saving.at_once([Source(path, output.name)], lambda _: output, lambda _, stored: saved.append(stored))  # noqa: SLF001
     return saved[0] if saved else None
+
+
+def blocking_lists(storage: OutputStorage) -> AbstractContextManager[BlockingCalls | None]:
+    """A block in which listings of the storage are waited for by blocking; not where the calls are None.
+
+    Raises:
+        ConfigurationError: nothing can be asked of the store.
+    """
+    return storage._container.blocking_lists()  # noqa: SLF001
 
 
 def close_at_once(storage: OutputStorage) -> None:

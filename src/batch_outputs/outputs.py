@@ -19,7 +19,7 @@ from batch_outputs.stores.base import BlobProperties, Store
 from batch_outputs.tailing import last_lines
 
 if TYPE_CHECKING:  # much of what comes with it is not needed by those who save
-    from batch_outputs.fetching import Fetched
+    from batch_outputs.fetching_at_once import Fetched
 
 
 class OutputFileReference:

@@ -41,11 +41,11 @@ def put_quickly(
     content_type: str,
     metadata: Mapping[str, str] | None,
     stop: Stop | None = None,
-) -> Generator[None, None, BlobProperties | None]:
+) -> Generator[int, None, BlobProperties | None]:
     """As `put_file`, by calls that block, for a crew; None if it was not done."""
     with FileSnapshot(path) as snapshot:
         finish = calls.begin_put(blob_name, snapshot, content_type=content_type, metadata=metadata, stop=stop)
-        yield
+        yield snapshot.size
         written = finish()
         return None if written is None else _stored(blob_name, snapshot, written, content_type, metadata)
 

@@ -116,7 +116,7 @@ class Saving:
     ) -> Work[Source, OutputFileReference]:
         """What a crew does for each file."""
 
-        def save(source: Source) -> Generator[None, None, OutputFileReference | None]:
+        def save(source: Source) -> Generator[int, None, OutputFileReference | None]:
             output = named(source)
             type_ = guess_content_type(output.name)
             properties = yield from put_quickly(

@@ -16,7 +16,6 @@ from batch_outputs.names import parse_blob_name
 from batch_outputs.outputs import OutputFileReference, goes_on_with_log, inside, join_parts
 from batch_outputs.patterns import Pattern
 from batch_outputs.storage import JobOutputStorage
-from batch_outputs.transfer import for_each
 
 _BATCH = 256
 
@@ -144,6 +143,8 @@ async def select_as_read(job: JobOutputStorage, wanted: Wanted) -> AsyncIterator
         async for output in select_wanted(job, wanted):
             yield output
         return
+
+    from batch_outputs.transfer import for_each  # a command that lists all needs no event loop
 
     async def judged(output: OutputFileReference) -> Verdict:
         try:

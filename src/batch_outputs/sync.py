@@ -30,7 +30,7 @@ from batch_outputs.account import StoredJob
 from batch_outputs.background import LISTED_AT_ONCE, iterate, like
 from batch_outputs.environment import TaskEnvironment
 from batch_outputs.errors import BatchOutputsError, StoreUnavailableError
-from batch_outputs.fetching import Fetched
+from batch_outputs.fetching_at_once import Fetched
 from batch_outputs.kinds import JobOutputKind, OutputKind, TaskOutputKind
 from batch_outputs.names import job_container_name
 from batch_outputs.settings import Target, account_target, connection_string_target, find_target

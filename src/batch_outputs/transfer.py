@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from batch_outputs.crew import Work
-from batch_outputs.errors import TargetError
 from batch_outputs.failures import Failures
-from batch_outputs.files import is_link
 from batch_outputs.loop_crew import LoopCrew
 from batch_outputs.stop import Stop
 
@@ -27,37 +23,6 @@ AT_ONCE = 16
 
 _PAUSES_FOR_CHANGES = (0.1, 0.3, 1.0, 3.0)
 """Seconds to wait before a file or blob that changed under our hands is read again."""
-
-
-def refuse_links(folder: str, path: str) -> None:
-    """A symbolic link below the folder, whoever put it there, must not lead a download out of it.
-
-    Raises:
-        TargetError: there is one on the way to `path`.
-    """
-    inside = os.path.join(folder, "")
-    way = os.path.dirname(path)
-    if folder and path.startswith(inside):
-        below = way[len(inside) :]
-    else:
-        below = os.path.relpath(way or os.curdir, folder or os.curdir)
-    place = folder
-    for component in below.split(os.sep):
-        place = os.path.join(place, component)
-        if component not in {"", os.curdir} and _is_link(place):
-            raise TargetError(f"{place} is a symbolic link; remove it, or download to another folder.", path=path)
-
-
-def refuse_store(folder: str, store: str | None) -> None:
-    """A download must not write into the folder that outputs are stored in, over their content and records.
-
-    Raises:
-        TargetError: `folder` is the folder `store`, or lies in it.
-    """
-    if store is not None and Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(store)):
-        raise TargetError(
-            f"{folder} is in {store}, where the outputs are stored; download to a folder elsewhere.", path=folder
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +75,15 @@ async def for_each_listed(
     ahead: float = math.inf,
     failures: Failures | None = None,
     quickly: Quickly[T, R] | None = None,
+    before: Iterable[T] = (),
 ) -> list[Exception]:
     """Do something with each item, several at a time, beginning while they are still being listed; what was raised.
 
     At most `ahead` items are listed before they are needed. Should the listing fail, what has been listed is done. With
     `failures` what was raised is added to these, and once they are hopeless nothing more is listed or begun. With
-    `quickly`, that way is tried before.
+    `quickly`, that way is tried before. The items `before` come first, and it is not tried with these.
     """
-    work = _ListedWork(action, failures)
+    work = _ListedWork(action, failures, before)
     give, take = anyio.create_memory_object_stream[T](ahead if quickly is None else math.inf)
     async with take, anyio.create_task_group() as group:
         if quickly is None:
@@ -132,10 +98,13 @@ async def for_each_listed(
 class _ListedWork(Generic[T]):
     """What is done with the items of a listing while they still come."""
 
-    def __init__(self, action: Callable[[T], Awaitable[object]], failures: Failures | None) -> None:
+    def __init__(
+        self, action: Callable[[T], Awaitable[object]], failures: Failures | None, before: Iterable[T]
+    ) -> None:
         self.problems: list[Exception] = [] if failures is None else failures
         self._action = action
         self._failures = failures
+        self._before = before
         self._listing = anyio.CancelScope()
 
     async def try_all(
@@ -150,6 +119,7 @@ class _ListedWork(Generic[T]):
 
         async with give:
             with self._listing:
+                await self._give_before(give)
                 async with LoopCrew(quickly.work, _telling(succeeded, give.send_nowait), quickly.stop) as crew:
                     try:
                         async for item in items:
@@ -162,11 +132,16 @@ class _ListedWork(Generic[T]):
     async def list_all(self, items: AsyncIterator[T], give: MemoryObjectSendStream[T]) -> None:
         async with give:
             with self._listing:
+                await self._give_before(give)
                 try:
                     async for item in items:
                         await give.send(item)
                 except Exception as error:
                     self.problems.append(error)  # what was listed before is done all the same
+
+    async def _give_before(self, give: MemoryObjectSendStream[T]) -> None:
+        for item in self._before:
+            await give.send(item)
 
     async def do_some(self, waiting: MemoryObjectReceiveStream[T]) -> None:
         async with waiting:
@@ -211,10 +186,3 @@ async def while_it_changes(attempt: Callable[[], Awaitable[R]], change: type[Exc
         except change:
             await anyio.sleep(pause)
     return await attempt()
-
-
-def _is_link(path: str) -> bool:
-    try:
-        return is_link(os.lstat(path))
-    except (OSError, ValueError):  # as `os.path.islink`
-        return False

@@ -17,7 +17,7 @@ import pytest
 from support.azurite import Container
 from support.command import Desk, signature, wait_until
 from support.fault_proxy import FaultProxy
-from support.faults import Exchange, delay, hang, made_up
+from support.faults import Exchange, delay, half_answer, hang, made_up, small_pages
 from support.http1 import Request
 from support.in_time import in_time
 from support.memory import COMMAND_THAT_TELLS, MIB, most_told, needs_proc
@@ -92,6 +92,45 @@ def test_saving_needs_no_event_loop(azure: Desk, container: Container, arguments
     assert "batch_outputs" in loaded
     assert not loaded & {"asyncio", "anyio", "aiohttp", "aiofiles", "azure", "ssl", "http", "xml"}
     assert len(stored(container)) == (5 if arguments == ["f"] else 1)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--no-checksum"], ["--task", "t1", "--kind", "TaskOutput", "f/*"]])
+def test_downloading_needs_no_event_loop(azure: Desk, container: Container, arguments: list[str]) -> None:
+    """Where nothing is in the way, downloading imports neither asyncio nor what stands on it, whatever the sizes."""
+    contents = {f"f/{size}": os.urandom(size) for size in (0, 5, 2 * MIB, 20 * MIB)}
+    store(container, contents)
+    command = [sys.executable, "-c", LOADED, "download", "--to", "target", *arguments]
+    done = subprocess.run(
+        command, capture_output=True, cwd=azure.folder, env=azure.environment(), timeout=TIMEOUT, check=True
+    )
+    loaded = set(done.stderr.decode().splitlines()[-1].split())
+    assert "batch_outputs" in loaded
+    assert not loaded & {"asyncio", "anyio", "aiohttp", "aiofiles", "azure", "ssl", "http", "xml", "email"}
+    assert there(azure.folder / "target" / ("" if "f/*" in arguments else PREFIX)) == contents
+
+
+def test_more_is_left_than_is_kept_in_mind(proxied: Desk, fault_proxy: FaultProxy) -> None:
+    """Where the quick way leaves very many, the ordinary one takes over, and each comes once."""
+    contents = many(proxied, 1200)
+    proxied.run("save", "f")
+    fault_proxy.requests.clear()
+    fault_proxy.fault(half_answer, on="read", times=3)  # after which the quick way is left alone for a while
+    done = proxied.run(*DOWNLOAD)
+    assert done.summary.startswith("1,200 files downloaded to target, ")
+    assert there(proxied.folder / "target") == contents
+    assert 1200 <= sum(request.operation == "read" for request in fault_proxy.requests) <= 1203
+
+
+def test_pages_that_break_off(proxied: Desk, container: Container, fault_proxy: FaultProxy) -> None:
+    """Where the quick way breaks off within a listing, it goes on all the same, and nothing is fetched twice."""
+    contents = {f"f/{number}": b"x" for number in range(6)}
+    store(container, contents)
+    fault_proxy.fault(half_answer, on="list", times=1, after=1)
+    fault_proxy.fault(small_pages(2), on="list", times=None)
+    done = proxied.run(*DOWNLOAD)
+    assert done.sentences == ["6 files downloaded to target, 6 B (checked by MD5)."]
+    assert there(proxied.folder / "target") == contents
+    assert sum(request.operation == "read" for request in fault_proxy.requests) == 6
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes of this kind")

@@ -14,7 +14,7 @@ R = TypeVar("R")
 def in_one(work: Callable[[T], R | None]) -> Work[T, R]:
     """A work that waits for nothing in between."""
 
-    def steps(item: T) -> Generator[None, None, R | None]:
+    def steps(item: T) -> Generator[int, None, R | None]:
         yield from ()
         return work(item)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Literal, TypeAlias, TypeVar
@@ -91,6 +92,10 @@ class FaultyStore:
 
     def calls_at_hand(self) -> None:
         """There are none."""
+
+    def blocking_lists(self) -> AbstractContextManager[None]:
+        """Its listings wait for nothing."""
+        return nullcontext()
 
     def close_calls(self) -> None:
         """There is nothing to close."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,6 +119,10 @@ class MemoryStore:
 
     def calls_at_hand(self) -> None:
         """There are none."""
+
+    def blocking_lists(self) -> AbstractContextManager[None]:
+        """Its listings wait for nothing."""
+        return nullcontext()
 
     def close_calls(self) -> None:
         """There is nothing to close."""

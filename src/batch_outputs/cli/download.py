@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from batch_outputs.cli.filters import Filters, choosing_option, complete_folder, filter_options, patterns_argument
 from batch_outputs.cli.help_page import command, options_under
-from batch_outputs.cli.options import Where, not_empty, run_async, where_options
+from batch_outputs.cli.options import Where, not_empty, run_async, run_blocking, where_options
 from batch_outputs.cli.talk import say, talk_to_terminal
 from batch_outputs.errors import BlobNotFoundError, StoreUnavailableError
 from batch_outputs.marks import LogMarks
@@ -19,8 +19,11 @@ from batch_outputs.placing import Placing
 from batch_outputs.wording import counted, size_text
 
 if TYPE_CHECKING:
-    from batch_outputs.fetching import Fetched
+    from batch_outputs.fetching_at_once import Fetched
+    from batch_outputs.fetching_many import Placed
     from batch_outputs.outputs import OutputFileReference
+    from batch_outputs.selection import Wanted
+    from batch_outputs.storage import JobOutputStorage
 
 _LISTED_AHEAD = 10_000
 """How many outputs are known before they are needed, so that the bar soon knows how much there is."""
@@ -63,72 +66,44 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
     large file only the rest is read. Content is held against the checksum that was stored with it, if there is one.
     Where nothing matches, the exit code is 125.
     """
-    run_async(_download(patterns, filters, folder, where, check=check))
-
-
-async def _download(patterns: tuple[str, ...], filters: Filters, folder: str, where: Where, *, check: bool) -> None:
-    import asyncio
-
-    from batch_outputs.fetching_many import fetch_all
-    from batch_outputs.selection import check_task_has_outputs, select_as_read
-    from batch_outputs.transfer import refuse_store
+    from batch_outputs.target_guard import refuse_store
 
     target = where.target_to_read()
     refuse_store(folder, target.folder(target.container or ""))
-    async with where.job_to_read() as job:
-        downloads = _Downloads(folder, job.place, check=check)
-        found = select_as_read(job, filters.wanted(where.task, patterns))
-        names_only = where.task is not None and filters.kind is not None
-        try:
-            async with downloads.silence.watched():
-                with downloads.bar:
-                    items = downloads.placed(found, names_only=names_only)
-                    await fetch_all(
-                        items,
-                        downloads.fetch,
-                        folder=folder,
-                        told=downloads.fetched,
-                        ahead=_LISTED_AHEAD,
-                        failures=downloads.failures,
-                        check=check,
-                    )
-        except asyncio.CancelledError:
-            say(f"{downloads.summary} Run the same command again to go on from here.")
-            raise
-        failures = [*downloads.placing.problems, *downloads.failures.to_tell]
-        if not downloads.found:
-            if failures:
-                raise failures[0]  # nothing could be listed
-            if where.task is not None:
-                await check_task_has_outputs(job, where.task)
-            raise BlobNotFoundError(
-                f"Nothing in {job.place} is what was asked for; batch-outputs list shows what there is.",
-                place=job.place,
-            )
-        say(downloads.summary)
-        if downloads.failures.are_hopeless:
-            say(downloads.what_was_not_tried)
-        if failures:
-            raise ExceptionGroup("some could not be downloaded", failures)
+    job = where.job_to_read()
+    downloads = _Downloads(job, filters.wanted(where.task, patterns), folder, check=check)
+    try:
+        with downloads.silence.watched(), downloads.bar:
+            if not run_blocking(downloads.at_once):
+                run_async(downloads.rest())
+    except KeyboardInterrupt:
+        say(f"{downloads.summary} Run the same command again to go on from here.")
+        raise
+    downloads.tell()
 
 
 class _Downloads:
-    """What has been found, fetched and counted so far."""
+    """What of a job is to be fetched, and what has been found, fetched and counted so far."""
 
-    def __init__(self, folder: str, place: str, *, check: bool) -> None:
+    def __init__(self, job: JobOutputStorage, wanted: Wanted, folder: str, *, check: bool) -> None:
         from batch_outputs.failures import Failures
+        from batch_outputs.selection import select_as_read
         from batch_outputs.silence import Silence
 
-        self.failures = Failures()
         self.silence = Silence(self._say_silence)
-        self.placing: Placing[OutputFileReference] = Placing(folder)
-        self.found = False
         # Its length is known when all is listed.
         self.bar = click.progressbar(length=0, label="downloading", file=sys.stderr, hidden=not talk_to_terminal())
         self.bar.length = None
+        self._job = job
+        self._wanted = wanted
         self._folder = folder
-        self._place = place
         self._check = check
+        self._placing: Placing[OutputFileReference] = Placing(folder)
+        self._failures = Failures()
+        self._items = self._placed(select_as_read(job, wanted))
+        self._left: Sequence[Placed] = ()
+        self._found = False
+        self._nothing: BlobNotFoundError | None = None
         self._outage_is_said = False
         self._listed = 0
         self._all_are_listed = False
@@ -140,27 +115,94 @@ class _Downloads:
         self._resumed = 0
         self._checked: Counter[str] = Counter()
 
-    async def placed(
-        self, outputs: AsyncIterator[OutputFileReference], *, names_only: bool
-    ) -> AsyncIterator[tuple[str, OutputFileReference]]:
+    # It needs no event loop, whose import takes as long as all the rest, unless something is in the way.
+
+    def at_once(self) -> bool:
+        """Fetch what can be fetched so; whether that is all."""
+        from batch_outputs.fetching_many import fetch_at_once
+        from batch_outputs.output_storage import blocking_lists, close_at_once
+        from batch_outputs.stepping import without_loop
+
+        if self._wanted.newer_than is not None or self._wanted.older_than is not None:
+            return False  # then logs are looked at one by one
+        with blocking_lists(self._job) as calls:
+            if calls is None:
+                return False
+            self._left = fetch_at_once(
+                without_loop(self._items),
+                calls,
+                folder=self._folder,
+                told=self._fetched,
+                on_bytes=self._on_bytes,
+                ahead=_LISTED_AHEAD,
+                failures=self._failures,
+                check=self._check,
+            )
+        if self._left or self._failures or not self._found or not self._all_are_listed:
+            return False
+        close_at_once(self._job)
+        return True
+
+    async def rest(self) -> None:
+        """Fetch what is left, and find out why there is nothing."""
+        from batch_outputs.fetching_many import fetch_all
+        from batch_outputs.selection import check_task_has_outputs
+
+        async with self._job:
+            await fetch_all(
+                self._items,
+                self._fetch,
+                folder=self._folder,
+                told=self._fetched,
+                ahead=_LISTED_AHEAD,
+                failures=self._failures,
+                check=self._check,
+                left=self._left,
+            )
+            if not self._found and not self._failures and self._wanted.task is not None:
+                await check_task_has_outputs(self._job, self._wanted.task)
+
+    def tell(self) -> None:
+        """Say what was done.
+
+        Raises:
+            BatchOutputsError: nothing could be listed, or is there.
+            ExceptionGroup: some could not be downloaded; one error for each.
+        """
+        failures = [*self._placing.problems, *self._failures.to_tell]
+        if not self._found:
+            if failures:
+                raise failures[0]  # nothing could be listed
+            raise BlobNotFoundError(
+                f"Nothing in {self._job.place} is what was asked for; batch-outputs list shows what there is.",
+                place=self._job.place,
+            )
+        say(self.summary)
+        if self._failures.are_hopeless:
+            say(self._what_was_not_tried)
+        if failures:
+            raise ExceptionGroup("some could not be downloaded", failures)
+
+    async def _placed(self, outputs: AsyncIterator[OutputFileReference]) -> AsyncIterator[Placed]:
         """The outputs with the paths that they are to have, as they are listed."""
+        names_only = self._wanted.task is not None and len(self._wanted.kinds) == 1
         async for output in _without_joined_parts(outputs):
             self.silence.sign()
-            self.found = True
+            self._found = True
             self._listed += 1
             self._size_listed += output.size or 0
-            for item in self.placing.add(output.name if names_only else output.blob_name, output.blob_name, output):
+            for item in self._placing.add(output.name if names_only else output.blob_name, output.blob_name, output):
                 yield item
-        for item in self.placing.rest():
+        for item in self._placing.rest():
             yield item
         self._all_are_listed = True
         self.bar.length = max(1, self._size_listed)
         self.bar.update(0)
 
-    async def fetch(self, item: tuple[str, OutputFileReference]) -> None:
+    async def _fetch(self, item: Placed) -> None:
         """Fetch one, and count it."""
         from batch_outputs.failures import named
-        from batch_outputs.transfer import refuse_links
+        from batch_outputs.target_guard import refuse_links
 
         path, output = item
         self._tried += 1
@@ -174,16 +216,16 @@ class _Downloads:
             raise named(error, output.blob_name) from error.__cause__
         self._count(fetched)
 
-    def fetched(self, item: tuple[str, OutputFileReference], fetched: Fetched) -> None:
-        """Count one that was fetched without `fetch`."""
+    def _fetched(self, item: Placed, fetched: Fetched) -> None:
+        """Count one that was fetched without `_fetch`."""
         self._tried += 1
         self._on_bytes(item[1].size or 0)
         self._count(fetched)
 
     @property
-    def what_was_not_tried(self) -> str:
+    def _what_was_not_tried(self) -> str:
         """How much is left after giving up, in a sentence."""
-        left = self._listed - self._tried - len(self.placing.problems)
+        left = self._listed - self._tried - len(self._placing.problems)
         if self._all_are_listed and not left:
             return "run the same command again to go on from here."
         number = counted(left, "output") if self._all_are_listed else f"{counted(left, 'output')} or more"
@@ -196,7 +238,7 @@ class _Downloads:
     def summary(self) -> str:
         """What was done, in a sentence."""
         files = sum(self._checked.values())
-        failed = self._failed + len(self.placing.problems)
+        failed = self._failed + len(self._placing.problems)
         if self._unchanged and not files and not failed:
             verb = "is" if self._unchanged == 1 else "are"
             return f"Nothing new for {self._folder}: {counted(self._unchanged, 'file')} {verb} there unchanged."
@@ -222,7 +264,7 @@ class _Downloads:
     def _say_silence(self) -> None:
         if not self._outage_is_said:
             self._outage_is_said = True
-            say(f"nothing has come from {self._place} for 10 seconds; this goes on as soon as something does.")
+            say(f"nothing has come from {self._job.place} for 10 seconds; this goes on as soon as something does.")
 
     def _say_outage(self, error: StoreUnavailableError) -> None:
         if not self._outage_is_said:

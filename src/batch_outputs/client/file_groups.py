@@ -29,7 +29,8 @@ from batch_outputs.settings import ACCOUNT_URL, Target, account_target, connecti
 from batch_outputs.stored import Stored
 from batch_outputs.stores import open_account, open_store
 from batch_outputs.stores.base import BlobProperties, Store
-from batch_outputs.transfer import for_each, for_each_listed, refuse_links
+from batch_outputs.target_guard import refuse_links
+from batch_outputs.transfer import for_each, for_each_listed
 
 GROUP_KEY = "batch_outputs_file_group"
 """Metadata of a container that says whose it is: a hashed name cannot be turned back."""

@@ -19,7 +19,8 @@ from batch_outputs.location import StoreLocation
 from batch_outputs.settings import shown
 from batch_outputs.stores import open_store
 from batch_outputs.stores.base import BlobProperties
-from batch_outputs.transfer import for_each_listed, refuse_links
+from batch_outputs.target_guard import refuse_links
+from batch_outputs.transfer import for_each_listed
 
 _CHUNK = 1024 * 1024
 _PATIENCE = 60.0

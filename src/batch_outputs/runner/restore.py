@@ -25,7 +25,8 @@ from batch_outputs.runner.spool import REPLACED
 from batch_outputs.runner.uploads import Uploads
 from batch_outputs.sources import OWN_FOLDER, pattern_here
 from batch_outputs.storage import JobOutputStorage
-from batch_outputs.transfer import for_each, refuse_links
+from batch_outputs.target_guard import refuse_links
+from batch_outputs.transfer import for_each
 
 logger: logging.Logger = logging.getLogger("batch_outputs.runner")
 

@@ -11,6 +11,7 @@ store for a while when the service does not answer. `create_append` and `append`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
@@ -177,8 +178,14 @@ class Store(Protocol):
     def calls_at_hand(self) -> BlockingCalls | None:
         """As `blocking_calls`, for who has no event loop; None also where something would have to be waited for."""
 
+    def blocking_lists(self) -> AbstractContextManager[None]:
+        """A block in which what `list` gives is waited for by blocking, also without an event loop; see `stepping`.
+
+        A listing may be gone on with on an event loop behind the block.
+        """
+
     def close_calls(self) -> None:
-        """Close what these calls have opened; for who has used nothing else of the store."""
+        """Close what these have opened; for who has used nothing else of the store."""
 
     async def blocking_calls(self) -> BlockingCalls | None:
         """Quick calls for worker threads, as long as the store is open; None where there are none now."""

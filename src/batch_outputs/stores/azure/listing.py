@@ -7,13 +7,15 @@ answer cannot grow without bound.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote
-from xml.etree import ElementTree as ET
 
 from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_type, http_date, md5
 from batch_outputs.stores.azure.plain_xml import NotPlainError, PlainXml
 from batch_outputs.stores.base import BlobPrefix, BlobProperties, ContainerProperties
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 Entry: TypeAlias = BlobProperties | BlobPrefix | ContainerProperties
 
@@ -60,7 +62,7 @@ class Page:
                 self._read_plain(text)
             except NotPlainError:
                 self._parse(text)
-        except (ET.ParseError, LookupError, ValueError):
+        except (SyntaxError, LookupError, ValueError):  # a parse error is a syntax error
             raise UnusableAnswerError from None
 
     def _read_plain(self, text: bytes) -> None:
@@ -69,6 +71,8 @@ class Page:
         self.next_marker = page.next_marker
 
     def _parse(self, text: bytes) -> None:
+        from xml.etree import ElementTree as ET  # hardly ever needed
+
         root = ET.fromstring(text)  # noqa: S314 - without document types
         if root.tag != "EnumerationResults":
             raise UnusableAnswerError
@@ -76,7 +80,7 @@ class Page:
         self.next_marker = root.findtext("NextMarker") or ""
 
 
-def _entry(element: ET.Element) -> Entry | None:
+def _entry(element: Element) -> Entry | None:
     """A blob, a prefix or a container; None for what is nothing to show."""
     if element.tag == "Blob":
         return _blob(_name(element), _texts(element, "Properties"), _texts(element, "Metadata"))
@@ -105,7 +109,7 @@ def _blob(name: str, fields: dict[str, str], metadata: dict[str, str]) -> BlobPr
     )
 
 
-def _name(element: ET.Element) -> str:
+def _name(element: Element) -> str:
     name = element.find("Name")
     if name is None:
         raise UnusableAnswerError
@@ -113,7 +117,7 @@ def _name(element: ET.Element) -> str:
     return unquote(name.text or "") if name.get("Encoded") == "true" else name.text or ""
 
 
-def _texts(element: ET.Element, tag: str) -> dict[str, str]:
+def _texts(element: Element, tag: str) -> dict[str, str]:
     """The texts of a child's children, by their tags."""
     child = element.find(tag)
     return {} if child is None else {one.tag: one.text or "" for one in child}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from functools import partial
 
 from batch_outputs.stop import Stop
@@ -14,7 +14,6 @@ from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import Pressure
 from batch_outputs.stores.azure.rest import Rest
 from batch_outputs.stores.azure.retries import RetryPolicy
-from batch_outputs.threads import finished
 
 _PIECE = 256 * 1024
 
@@ -40,23 +39,39 @@ class PlainPages:
         """The page that an encoded query asks for; None if it has to be asked for over the wire."""
         if self._rest.is_needed:
             return None
+        import asyncio  # a command that lists quickly needs no event loop
+
+        from batch_outputs.threads import finished
+
         ticket = await self._tickets.ticket()
         for pause in self._pressure.pauses(self._patience):
             await asyncio.sleep(pause)
         stop = Stop()
+        return await finished(partial(self._asked, query, ticket, stop), stop)
+
+    def page_at_once(self, query: str) -> Page | None:
+        """The same, without an event loop."""
+        ticket = self._tickets.at_hand()
+        if ticket is None or self._rest.is_needed:
+            return None
+        for pause in self._pressure.pauses(self._patience):
+            time.sleep(pause)
+        return self._asked(query, ticket, Stop())
+
+    def _asked(self, query: str, ticket: Ticket, stop: Stop) -> Page | None:
         try:
-            page = await finished(partial(self._read, query, ticket, stop), stop)
+            page = self._read(query, ticket, stop)
         except (_NoPageError, UnusableAnswerError):
             return None
         except Exception:  # of many classes; whoever asks again will find out what is wrong
-            self._rest.failed()
+            if not stop.is_set():
+                self._rest.failed()
             return None
         self._pressure.served()
         self._rest.succeeded()
         return page
 
     def _read(self, query: str, ticket: Ticket, stop: Stop) -> Page:
-        """As a thread does it."""
         page = Page()
         with self._http.answer(self._path, query, ticket, stop) as response:
             if response.status != 200:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ class AzureStore:
         self._location = location
         self._account = account
         self._own_thread = own_thread
+        self._lists_block = False
         self._policy = RetryPolicy.from_environ()
         self._tickets = tickets_for(account, location.container)
         self._proxy = proxy_for(account.endpoint)
@@ -134,6 +136,15 @@ class AzureStore:
         """Delete a blob."""
         await self._wire.delete(name, etag=etag)
 
+    @contextmanager
+    def blocking_lists(self) -> Iterator[None]:
+        """A block in which listings are waited for by blocking."""
+        self._lists_block = True
+        try:
+            yield
+        finally:
+            self._lists_block = False
+
     def close_calls(self) -> None:
         """Let plain connections and their threads go."""
         if self._bulk is not None:
@@ -148,8 +159,27 @@ class AzureStore:
             await self._wire.aclose()
 
     async def _page(self, query: str) -> listing.Page:
-        page = None if self._plain_pages is None else await self._plain_pages.page(query)
+        pages, page = self._plain_pages, None
+        if self._lists_block:
+            page = None if pages is None else pages.page_at_once(query)
+            if page is None:
+                return self._page_by_a_loop(query)
+        elif pages is not None:
+            page = await pages.page(query)
         return await self._wire.page(query) if page is None else page
+
+    def _page_by_a_loop(self, query: str) -> listing.Page:
+        """What the wire says, on an event loop for this one page: it is what is left where the quick way fails."""
+        import asyncio
+
+        async def page() -> listing.Page:
+            wire = self._new_wire()
+            try:
+                return await wire.page(query)
+            finally:
+                await wire.aclose()
+
+        return asyncio.run(page())
 
     @cached_property
     def _listings(self) -> Listings:
@@ -168,6 +198,9 @@ class AzureStore:
 
     @cached_property
     def _wire(self) -> Wire:
+        return self._new_wire()
+
+    def _new_wire(self) -> Wire:
         # aiohttp comes with it, and half of a short command's time with that. Saving, listing and downloading mostly do
         # without.
         from batch_outputs.stores.azure.line import Line

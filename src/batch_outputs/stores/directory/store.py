@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -83,6 +83,15 @@ class DirectoryStore:
     def calls_at_hand(self) -> BlockingCalls:
         """As `blocking_calls`: there is nothing to wait for."""
         return DirectoryCalls(self._container)
+
+    @contextmanager
+    def blocking_lists(self) -> Iterator[None]:
+        """A block in which all work is done inline."""
+        before, self._own_thread = self._own_thread, True
+        try:
+            yield
+        finally:
+            self._own_thread = before
 
     def close_calls(self) -> None:
         """There is nothing to close."""
