@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from batch_outputs.stepping import without_loop
+from batch_outputs.stepping import awaited, without_loop
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +26,22 @@ async def numbers(count: int) -> AsyncIterator[int]:
 def test_all_come(count: int) -> None:
     """What waits for nothing gives the same as on an event loop."""
     assert list(without_loop(numbers(count))) == list(range(count))
+
+
+def test_one_value() -> None:
+    """A coroutine that waits for nothing gives its result, or its error; of one that waits this is said."""
+
+    async def total(*, of: AsyncIterator[int]) -> int:
+        return sum([item async for item in of])
+
+    async def waiting() -> None:
+        await asyncio.sleep(0)
+
+    assert awaited(total(of=numbers(5))) == 10
+    work = waiting()
+    with pytest.raises(RuntimeError, match="waits"):
+        awaited(work)
+    work.close()
 
 
 def test_errors() -> None:

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def awaited(work: Awaitable[T]) -> T:
+    """What `work` gives.
+
+    Raises:
+        RuntimeError: it waits for something, which only an event loop could bring about.
+    """
+    try:
+        next(work.__await__())
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("what was not to wait for anything waits")
 
 
 def without_loop(items: AsyncIterator[T]) -> Iterator[T]:
     """What an asynchronous iterator gives; left early, it can be gone on with on an event loop.
 
     Raises:
-        RuntimeError: it waits for something, which only an event loop could bring about.
+        RuntimeError: as `awaited`.
     """
     while True:
-        step = items.__anext__().__await__()
         try:
-            next(step)
-        except StopIteration as end:
-            yield end.value
+            item = awaited(anext(items))
         except StopAsyncIteration:
             return
-        else:
-            raise RuntimeError("an iterator that was not to wait for anything waits")
+        yield item

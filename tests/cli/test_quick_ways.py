@@ -109,6 +109,20 @@ def test_downloading_needs_no_event_loop(azure: Desk, container: Container, argu
     assert there(azure.folder / "target" / ("" if "f/*" in arguments else PREFIX)) == contents
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--summary"], ["list", "--task", "t1"], ["tasks", "--long"]])
+def test_listing_needs_no_event_loop(azure: Desk, container: Container, arguments: list[str]) -> None:
+    """Where nothing is in the way, neither does listing."""
+    store(container, {"f/0": b"x", "f/1": b"y"})
+    command = [sys.executable, "-c", LOADED, *arguments]
+    done = subprocess.run(
+        command, capture_output=True, cwd=azure.folder, env=azure.environment(), timeout=TIMEOUT, check=True
+    )
+    loaded = set(done.stderr.decode().splitlines()[-1].split())
+    assert "batch_outputs" in loaded
+    assert not loaded & {"asyncio", "anyio", "aiohttp", "aiofiles", "azure", "ssl", "http", "xml", "email"}
+    assert done.stdout
+
+
 def test_more_is_left_than_is_kept_in_mind(proxied: Desk, fault_proxy: FaultProxy) -> None:
     """Where the quick way leaves very many, the ordinary one takes over, and each comes once."""
     contents = many(proxied, 1200)

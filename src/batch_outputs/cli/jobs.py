@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch_outputs.cli.help_page import argument, command, option
-from batch_outputs.cli.options import Where, run_async, where_options
+from batch_outputs.cli.options import Where, run_async, run_listing, where_options
 from batch_outputs.cli.table import COLOURS, Cell, Column, Table, changed_column, when_text, width_of
 from batch_outputs.cli.talk import check_output, say, show
 from batch_outputs.marks import LogMarks
@@ -117,12 +117,13 @@ def tasks_command(prefix: str, long: bool, as_json: bool, where: Where) -> None:
     An object of --json has task; with --long also files, size (bytes), last_modified, state and exit_code.
     """
     check_output()
-    run_async(_tasks(prefix, where, long=long, as_json=as_json))
+    job = where.job_to_read()
+    run_listing(job, _tasks(job, prefix, long=long, as_json=as_json))
 
 
-async def _tasks(prefix: str, where: Where, *, long: bool, as_json: bool) -> None:
+async def _tasks(job: JobOutputStorage, prefix: str, *, long: bool, as_json: bool) -> None:
     count = 0
-    async with where.job_to_read() as job:
+    async with job:
         if long:
             table = Table(
                 Column("OUTPUTS", 9, right=True),

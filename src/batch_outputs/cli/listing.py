@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from batch_outputs.cli.filters import Filters, choosing_option, filter_options, patterns_argument
 from batch_outputs.cli.help_page import command, options_under
-from batch_outputs.cli.options import Where, run_async, where_options
+from batch_outputs.cli.options import Where, run_listing, where_options
 from batch_outputs.cli.output_table import OutputTable
 from batch_outputs.cli.table import Column, Table, width_of
 from batch_outputs.cli.talk import check_output, say, show, showing
@@ -19,6 +19,8 @@ from batch_outputs.wording import counted, size_text
 if TYPE_CHECKING:
     from batch_outputs.output_state import OutputState
     from batch_outputs.outputs import OutputFileReference
+    from batch_outputs.selection import Wanted
+    from batch_outputs.storage import JobOutputStorage
 
 _WIDEST_KIND = 40
 _json = json.JSONEncoder().encode  # of a text several times as quick as `json.dumps`
@@ -51,17 +53,18 @@ def list_command(patterns: tuple[str, ...], filters: Filters, summary: bool, as_
     with null for the kind in the last one, which is the sum of all.
     """
     check_output()
-    run_async(_list(patterns, filters, where, summary=summary, as_json=as_json))
+    job = where.job_to_read()
+    run_listing(job, _list(job, filters.wanted(where.task, patterns), summary=summary, as_json=as_json))
 
 
-async def _list(patterns: tuple[str, ...], filters: Filters, where: Where, *, summary: bool, as_json: bool) -> None:
+async def _list(job: JobOutputStorage, wanted: Wanted, *, summary: bool, as_json: bool) -> None:
     from batch_outputs.selection import check_task_has_outputs, select_wanted
 
-    async with where.job_to_read() as job:
-        found = select_wanted(job, filters.wanted(where.task, patterns))
+    async with job:
+        found = select_wanted(job, wanted)
         total = await (_sum_up(found, as_json=as_json) if summary else _show_all(found, as_json=as_json))
-        if not total.files and where.task is not None:
-            await check_task_has_outputs(job, where.task)
+        if not total.files and wanted.task is not None:
+            await check_task_has_outputs(job, wanted.task)
         if not as_json:
             say(f"{counted(total.files, 'output')} in {job.place}, {size_text(total.size)}.")
 

@@ -211,6 +211,20 @@ def run_blocking(work: Callable[[], T]) -> T:
         return work()
 
 
+def run_listing(job: JobOutputStorage, work: Coroutine[Any, Any, T]) -> T:
+    """Run a part of a command that waits for nothing but listings of `job`; without an event loop, if that can be."""
+    from batch_outputs.output_storage import blocking_lists
+    from batch_outputs.stepping import awaited
+
+    try:
+        with blocking_lists(job) as calls:
+            if calls is not None:
+                return run_blocking(lambda: awaited(work))
+        return run_async(work)
+    finally:
+        work.close()  # it has not begun if nothing can be asked of the store
+
+
 def not_empty(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """Refuse an option that is given as an empty text, most likely by a variable of a script that is not set."""
     if value == "":
