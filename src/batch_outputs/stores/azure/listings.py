@@ -50,6 +50,7 @@ class Listings:
             for entry in page.entries:
                 yield entry
             after = page.after
+            del page  # before the next one comes, so that there is one at a time
 
 
 def _query(prefix: str, delimiter: str, marker: str, limit: int) -> str:
