@@ -7,10 +7,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,14 +21,17 @@ from azure.storage.blob import BlobBlock, BlobType, ContentSettings
 
 from batch_outputs import Fetched, OutputFileReference, TaskOutputStorage
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreError, StoreUnavailableError, TargetError
+from batch_outputs.files import write_at
 from batch_outputs.local_names import local_path
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import beside
 from batch_outputs.part_file import PartFile
 from support import faults
 from support.azurite import Container
+from support.command import wait_until
 from support.fault_proxy import FaultProxy
 from support.faults import Exchange
+from support.http1 import Request
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +56,16 @@ async def task(
     """The outputs of a task behind the fault proxy; a request that fails is not repeated, nor done in another way."""
     monkeypatch.setenv("BATCH_OUTPUTS_RETRY_SECONDS", "0")
     monkeypatch.setenv("BATCH_OUTPUTS_BULK", "0")
+    async with TaskOutputStorage.from_container_url(fault_proxy.through(container.sas_url()), "t1") as storage:
+        yield storage
+
+
+@pytest.fixture
+async def quick(
+    container: Container, fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TaskOutputStorage]:
+    """The same, with the quick way, that of several ranges at a time, before the ordinary one."""
+    monkeypatch.setenv("BATCH_OUTPUTS_RETRY_SECONDS", "0")
     async with TaskOutputStorage.from_container_url(fault_proxy.through(container.sas_url()), "t1") as storage:
         yield storage
 
@@ -108,6 +123,19 @@ def part_of(target: Path) -> Path:
     """The one hidden file with the beginning of the target."""
     [part] = target.parent.glob(".*.part")
     return part
+
+
+def noted(target: Path) -> int:
+    """Up to where the beginning of the target is said to have no gaps; 0 where there is none yet."""
+    for note in target.parent.glob(".*.from"):
+        with suppress(FileNotFoundError):
+            return next((int(line) for line in note.read_text().splitlines() if line.strip().isdigit()), 0)
+    return 0
+
+
+def length_of_part(target: Path) -> int:
+    """How long the hidden file with the beginning of the target is, gaps counted in."""
+    return max((part.stat().st_size for part in target.parent.glob(".*.part")), default=0)
 
 
 async def cut_short(output: OutputFileReference, target: Path, proxy: FaultProxy) -> int:
@@ -533,6 +561,128 @@ class TestChangesMeanwhile:
         assert left(target) == ["a.bin"]
 
 
+FETCHING = """
+import asyncio, sys
+from batch_outputs import TaskOutputStorage
+
+async def main():
+    async with TaskOutputStorage.from_container_url(sys.argv[1], "t1") as task:
+        await task.get_output("TaskOutput", "a.bin").fetch(sys.argv[2])
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def fetching_child(url: str, target: Path) -> Iterator[None]:
+    """A process that fetches; killed without notice when the block is left."""
+    child = subprocess.Popen([sys.executable, "-c", FETCHING, url, str(target)])
+    try:
+        yield
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
+
+
+class TestByRanges:
+    SECOND = f"bytes={8 * MIB}-{16 * MIB - 1}"
+
+    def is_second(self, request: Request) -> bool:
+        """Whether it asks for the second range."""
+        return request.operation == "read" and request.header("x-ms-range") == self.SECOND
+
+    async def test_over_broken_connections(
+        self, container: Container, quick: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A large file comes by ranges in one go, as long as it gets on, however many connections break off."""
+        content = os.urandom(82 * MIB + 5)
+        put_file(container, content)
+        begun: set[int] = set()
+
+        def is_first_of_its_kind(request: Request) -> bool:
+            """Whether every other range is asked for the first time."""
+            if request.operation != "read":
+                return False
+            number = int((request.header("x-ms-range") or "").removeprefix("bytes=").partition("-")[0]) // (8 * MIB)
+            if number % 2 == 0 or number in begun:
+                return False
+            begun.add(number)
+            return True
+
+        broken = fault_proxy.fault(faults.half_answer, on=is_first_of_its_kind, times=None)
+        seen: list[int] = []
+        fetched = await quick.get_output("TaskOutput", "a.bin").fetch(target, on_bytes=seen.append)
+        assert broken.fired == 5
+        # The ordinary way, which asks for one range behind the other, says what it accepts.
+        assert not any(request.header("Accept") for request in fault_proxy.requests if request.operation == "read")
+        assert fetched == Fetched(len(content), False, 0, "length")
+        assert sum(seen) == len(content)
+        assert target.read_bytes() == content
+        assert left(target) == ["a.bin"]
+
+    async def test_killed_with_a_gap(
+        self, container: Container, quick: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """Of a fetch that is killed while a range is awaited, what came behind that range is not gone on with."""
+        content = os.urandom(48 * MIB)
+        put_file(container, content)
+        gate = fault_proxy.gate()
+        fault_proxy.fault(gate.held, on=self.is_second)
+        with fetching_child(fault_proxy.through(container.sas_url()), target):
+            await asyncio.to_thread(wait_until, lambda: length_of_part(target) > 16 * MIB and noted(target) == 8 * MIB)
+        gate.release()
+        assert part_of(target).read_bytes()[8 * MIB : 9 * MIB] == bytes(MIB)
+        assert (await quick.get_output("TaskOutput", "a.bin").fetch(target)).resumed_at == 8 * MIB
+        assert target.read_bytes() == content
+        assert left(target) == ["a.bin"]
+
+    async def test_killed_while_a_gap_is_filled(
+        self, container: Container, quick: TaskOutputStorage, fault_proxy: FaultProxy, target: Path
+    ) -> None:
+        """A fetch that goes on slowly where a range has failed, and is killed, leaves nothing as whole that is not."""
+        content = os.urandom(48 * MIB)
+        put_file(container, content)
+
+        async def refuse_late(exchange: Exchange) -> None:
+            await asyncio.to_thread(wait_until, lambda: length_of_part(target) > 16 * MIB)
+            await faults.answer_before(500)(exchange)
+
+        fault_proxy.fault(refuse_late, on=self.is_second, times=2)
+        fault_proxy.fault(faults.trickle(8 * MIB // 1000, 0.55), on=self.is_second)
+        with fetching_child(fault_proxy.through(container.sas_url()), target):
+            await asyncio.to_thread(wait_until, lambda: noted(target) > 8 * MIB)
+        fault_proxy.clear()
+        fetched = await quick.get_output("TaskOutput", "a.bin").fetch(target)
+        assert 8 * MIB <= fetched.resumed_at < 16 * MIB
+        assert target.read_bytes() == content
+
+    async def test_cut_at_random(
+        self, container: Container, quick: TaskOutputStorage, fault_proxy: FaultProxy, target: Path, seed: int
+    ) -> None:
+        """Wherever connections break off, what is kept is the content's beginning, and in the end all of it comes."""
+        chance = random.Random(seed)  # noqa: S311 - not a secret
+        content = chance.randbytes(chance.randint(17 * MIB, 50 * MIB))
+        put_file(container, content)
+        actions = [faults.half_answer, faults.cut_before, faults.cut_after, faults.answer_before(500)]
+        for _ in range(chance.randint(6, 16)):
+            fault_proxy.fault(chance.choice(actions), on="read", after=chance.randint(0, 2))
+        output = quick.get_output("TaskOutput", "a.bin")
+        resumed_at, fetched = 0, None
+        while fetched is None:
+            try:
+                fetched = await output.fetch(target)
+            except BROKEN:
+                there = noted(target)
+                assert there >= resumed_at
+                if there:
+                    assert part_of(target).read_bytes()[:there] == content[:there]
+                resumed_at = there
+        assert (fetched.size, fetched.resumed_at) == (len(content), resumed_at)
+        assert target.read_bytes() == content
+        assert left(target) == ["a.bin"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there, and FIFOs are not")
 class TestWhatSomebodyHasPlanted:
     @pytest.mark.parametrize("plant", ["link", "dangling link", "hard link", "fifo", "folder", "file of another user"])
@@ -677,6 +827,72 @@ class TestPartFile:
         assert late.size == path.stat().st_size == whole
         late.close(keep=False)
         assert list(tmp_path.iterdir()) == []
+
+    def test_what_lies_behind_a_gap(self, tmp_path: Path) -> None:
+        """What was written behind a gap is cut away: when it is gone on with, and when writing goes on from the gap."""
+        part = PartFile(str(tmp_path / "a"), "source", length=100)
+        write_at(part.descriptor, b"12345", 0)
+        part.reached(5)
+        write_at(part.descriptor, b"xyz", 20)
+        assert part.size == 5
+        part.close(keep=True)
+        again = PartFile(str(tmp_path / "a"), "source", length=100)
+        assert (again.size, os.fstat(again.descriptor).st_size) == (5, 5)
+        write_at(again.descriptor, b"xyz", 20)
+        again.seek_end()
+        again.write(b"67")
+        assert again.read(0, 100) == b"1234567"
+        again.close(keep=False)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_the_end(self, tmp_path: Path) -> None:
+        """For the last bytes nobody waits for the disk, and so they are not noted where others would have to be."""
+        whole = 1024 * MIB
+        part = PartFile(str(tmp_path / "a"), "source", length=whole + 4)
+        os.ftruncate(part.descriptor, whole + 4)
+        assert not part.wrote(whole - 8)
+        assert not part.wrote(12)
+        assert part.size == whole + 4
+        path = Path(part.path)
+        part.close(keep=True)
+        again = PartFile(str(tmp_path / "a"), "source", length=whole + 4)
+        assert again.size == whole - 8
+        again.close(keep=True)
+        os.utime(path, (0, 0))
+        late = PartFile(str(tmp_path / "a"), "source", length=whole + 4)
+        assert late.size == 0
+        late.close(keep=False)
+
+    def test_a_note_that_is_not_ours_to_write(self, tmp_path: Path) -> None:
+        """Where the note was made a link, what it leads to stays as it is, and what is forgotten is so for good."""
+        part = PartFile(str(tmp_path / "a"), "source", length=100)
+        write_at(part.descriptor, b"x" * 50, 0)
+        part.reached(50)
+        part.close(keep=True)
+        note, elsewhere = Path(part.path).with_suffix(".from"), tmp_path / "elsewhere"
+        note.rename(elsewhere)
+        before = elsewhere.read_bytes()
+        note.symlink_to(elsewhere)
+        again = PartFile(str(tmp_path / "a"), "source", length=100)
+        assert again.size == 50
+        again.start_over()
+        write_at(again.descriptor, b"y", 60)  # behind a gap
+        os.close(again.descriptor)  # as if it were killed
+        late = PartFile(str(tmp_path / "a"), "source", length=100)
+        assert late.size == 0
+        late.close(keep=False)
+        assert elsewhere.read_bytes() == before
+
+    def test_without_a_note(self, tmp_path: Path) -> None:
+        """Where no note can be made, nothing is kept that nobody could go on with."""
+        part = PartFile(str(tmp_path / "a"), "source")
+        note = Path(part.path).with_suffix(".from")
+        part.close(keep=False)
+        note.mkdir()
+        part = PartFile(str(tmp_path / "a"), "source")
+        part.wrote(part.write(b"x" * 10))
+        part.close(keep=True)
+        assert list(tmp_path.iterdir()) == [note]
 
     def test_one_that_was_taken_away(self, tmp_path: Path) -> None:
         """What somebody has put in the place of the hidden file does not become the file."""

@@ -66,7 +66,6 @@ class PartFile:
         self._length = length
         self._note: str | None = f"{stem}.from"
         self._noted = _CLOSED
-        self._place_in_note = 0 if source is None else len(source.encode())
         self._folder = _folders[hash(folder) % len(_folders)]
         with self._folder:
             descriptor = None if alone else files.open_alone(self.path)
@@ -93,10 +92,11 @@ class PartFile:
         if self._source is not None:
             # What comes may have gaps where the note, if it stayed as it is, would say that there are none.
             try:
-                files.write_at(self._noted, _in_figures(0), self._place_in_note)
+                files.write_at(self._noted, _in_figures(0), 0)
                 os.fsync(self._noted)
             except OSError:
                 self._source = None
+                self._forget_note()
         os.ftruncate(self.descriptor, 0)
 
     def read(self, offset: int, length: int) -> bytes:
@@ -104,7 +104,12 @@ class PartFile:
         return files.read_at(self.descriptor, length, offset)
 
     def seek_end(self) -> None:
-        """Have the next write come behind what is there."""
+        """Have the next write come behind what is there, and forget what lies behind a gap.
+
+        Else, after a kill, what was noted while it was still in a buffer would be taken for written: the file is long
+        enough.
+        """
+        os.ftruncate(self.descriptor, self.size)
         os.lseek(self.descriptor, self.size, os.SEEK_SET)
 
     def write(self, piece: Buffer) -> int:
@@ -115,10 +120,11 @@ class PartFile:
         """Take note that so many more bytes are there, and say whether it is time to `sync`."""
         before = self.size // _SYNCED
         self.size += size
-        if self._source is not None and self.size // _SYNCED != before and self.size != self._length:
-            return True
-        self._note_size()
-        return False
+        if self._source is None or self.size // _SYNCED == before:
+            self._note_size()
+            return False
+        # At the end nobody waits for the disk, nor does the note say what it may not hold.
+        return self.size != self._length
 
     def sync(self) -> None:
         """Wait until the disk holds what was written; only then the note may say so."""
@@ -163,32 +169,28 @@ class PartFile:
         """Go on with what is there, if it is of our source; else begin."""
         status = os.fstat(self.descriptor)
         found = _read_note(note) if status.st_size and self._source is not None else None
-        if found is not None and found[0] == self._source:
-            self.size = _good(status, found[1])
-            os.ftruncate(self.descriptor, self.size)
-            self._open_note(note)
-            self._note_size()
-            return
+        if found is not None and found[1] == self._source:
+            self.size = _good(status, found[0])
         if status.st_size:
-            os.ftruncate(self.descriptor, 0)
+            os.ftruncate(self.descriptor, self.size)
         if self._source is None:
             self._forget_note()
             self._note = None
             return
-        if status.st_size:
+        if status.st_size and not self.size:
             os.fsync(self.descriptor)  # before the note: the old content must not come back as of the new source
-        with contextlib.suppress(OSError):  # then nobody can go on with it, and that is all
-            files.write_whole(note, self._source.encode() + _in_figures(0))
-            self._open_note(note)
-
-    def _open_note(self, note: str) -> None:
-        with contextlib.suppress(OSError):
+        try:
+            # Always a new one: what stands in its place may be a link, or not to be written to.
+            files.write_whole(note, _in_figures(self.size) + self._source.encode())
             self._noted = os.open(note, os.O_WRONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0))
+        except OSError:  # then nobody can go on with it, and that is all
+            self._source = None
+            self._forget_note()
 
     def _note_size(self) -> None:
         if self._noted != _CLOSED and self._source is not None:
             with contextlib.suppress(OSError):  # then less is gone on with
-                files.write_at(self._noted, _in_figures(self.size), self._place_in_note)
+                files.write_at(self._noted, _in_figures(self.size), 0)
 
     def _close_note(self) -> None:
         if self._noted != _CLOSED:
@@ -236,18 +238,22 @@ def _good(status: os.stat_result, noted: int) -> int:
 
 
 def _in_figures(size: int) -> bytes:
-    """A size as the end of a note: always as long, so that one can be written over another."""
+    """A size as the beginning of a note: always as long, so that one can be written over another.
+
+    There it lies in one page, and in one sector of the disk: no kill, and no loss of power, leaves half of each.
+    """
     return f"{size:>{_FIGURES}}\n".encode()
 
 
-def _read_note(path: str) -> tuple[str, int] | None:
-    """Source and size of a note; None if that is none."""
+def _read_note(path: str) -> tuple[int, str] | None:
+    """Size and source of a note; None if that is none."""
     try:
         descriptor = files.open_shared(path)
         try:
             text = os.read(descriptor, _LONGEST_SOURCE).decode()
         finally:
             os.close(descriptor)
-        return text[: -_FIGURES - 1], max(0, int(text[-_FIGURES - 1 :]))
+        size, _, source = text.partition("\n")
+        return max(0, int(size)), source
     except (OSError, ValueError):
         return None

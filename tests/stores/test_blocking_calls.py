@@ -8,8 +8,8 @@ import gzip
 import os
 import random
 import threading
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -248,6 +248,156 @@ class TestRead:
         assert await read(calls, blob) == data
 
 
+class Poured:
+    """A file that is poured into, and what is told of it."""
+
+    def __init__(self, path: Path, before: bytes = b"") -> None:
+        self.path = path
+        path.write_bytes(before)
+        self.whole = len(before)
+        self.moved = len(before)
+
+    async def pour(
+        self, calls: BlockingCalls, blob: BlobProperties, told: Callable[[], object] = lambda: None
+    ) -> StoreError | None:
+        """Pour what is missing; the store's error, if there is one. `told` is called whenever more is whole."""
+
+        def whole(size: int) -> None:
+            assert self.whole < size <= blob.size
+            self.whole = size
+            told()
+
+        def moved(size: int) -> None:
+            assert self.moved <= size <= blob.size
+            self.moved = size
+
+        def work() -> None:
+            with self._opened() as file:
+                calls.pour(
+                    blob.name,
+                    file,
+                    offset=self.whole,
+                    size=blob.size,
+                    etag=blob.etag,
+                    stop=Stop(),
+                    moved=moved,
+                    whole=whole,
+                )
+
+        return await store_error(asyncio.to_thread(work))
+
+    async def pour_at_once(self, calls: BlockingCalls, blob: BlobProperties) -> bool:
+        """Pour a small blob; whether all is there."""
+
+        def work() -> None:
+            finish = calls.begin_pour(blob.name, size=blob.size, etag=blob.etag, stop=Stop())
+            with self._opened() as file:
+                outcome.append(finish(file))
+
+        outcome: list[bool] = []
+        failure = await store_error(asyncio.to_thread(work))
+        return failure is None and outcome[0]
+
+    def content(self) -> bytes:
+        """What is there as far as it is whole."""
+        return self.path.read_bytes()[: self.whole]
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        descriptor = os.open(self.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+class TestPour:
+    @pytest.mark.parametrize("size", [0, 1, MIB, BLOCK, BLOCK + 1, 40 * MIB + 3])
+    async def test_sizes(self, store: Store, calls: BlockingCalls, tmp_path: Path, size: int) -> None:
+        """From each offset on all bytes come to where they belong, and what lies before it is left alone."""
+        data = pattern(size)
+        await store.put("x", data)
+        blob = await store.properties("x")
+        for offset in {0, size // 2, max(0, size - 1), size}:
+            before = b"\xff" * offset
+            poured = Poured(tmp_path / "target", before)
+            assert await poured.pour(calls, blob) is None
+            assert poured.whole == size
+            assert poured.path.read_bytes() == before + data[offset:]
+
+    @pytest.mark.parametrize("size", [1, 300_000, MIB + 1, BLOCK])
+    async def test_small_ones(self, store: Store, calls: BlockingCalls, tmp_path: Path, size: int) -> None:
+        """A small blob that is asked for at once is there whole."""
+        await store.put("x", pattern(size))
+        blob = await store.properties("x")
+        for _ in range(2):  # over a new connection, and over one that is there
+            poured = Poured(tmp_path / "target")
+            assert await poured.pour_at_once(calls, blob)
+            assert poured.path.read_bytes() == pattern(size)
+
+    @pytest.mark.parametrize("size", [10, 2 * MIB, 20 * MIB])
+    async def test_another_state(self, store: Store, calls: BlockingCalls, tmp_path: Path, size: int) -> None:
+        """Of a blob that is no longer what it was, or is gone, nothing comes."""
+        await store.put("x", bytes(size))
+        old = await store.properties("x")
+        await store.put("x", b"\1" * size)
+        poured = Poured(tmp_path / "target")
+        await poured.pour(calls, old)
+        if size <= BLOCK:
+            assert not await poured.pour_at_once(calls, old)
+        await store.delete("x")
+        await poured.pour(calls, old)
+        assert (poured.whole, poured.path.read_bytes()) == (0, b"")
+
+    async def test_another_state_midway(self, store: Store, calls: BlockingCalls, tmp_path: Path) -> None:
+        """Of a blob that is replaced while it is poured, what is told to be whole is the old one's beginning."""
+        data = pattern(44 * MIB)
+        await store.put("x", data)
+        old = await store.properties("x")
+        has_begun, is_replaced = threading.Event(), threading.Event()
+
+        def told() -> None:
+            has_begun.set()
+            assert is_replaced.wait(PATIENCE)
+
+        poured = Poured(tmp_path / "target")
+        pouring = asyncio.ensure_future(poured.pour(calls, old, told))
+        assert await asyncio.to_thread(has_begun.wait, PATIENCE)
+        await store.put("x", b"\1" * old.size)
+        is_replaced.set()
+        await pouring
+        assert 0 < poured.whole < old.size
+        assert poured.content() == data[: poured.whole]
+
+    async def test_a_file_that_cannot_be_written(self, store: Store, calls: BlockingCalls, tmp_path: Path) -> None:
+        """An error of the file comes out as it is, of many ranges and of one."""
+        for size in (1000, 20 * MIB):
+            await store.put("x", pattern(size))
+            blob = await store.properties("x")
+
+            def work(blob: BlobProperties = blob) -> None:
+                reading = os.open(tmp_path / "target", os.O_RDONLY | os.O_CREAT)
+                try:
+                    if blob.size <= BLOCK:
+                        calls.begin_pour("x", size=blob.size, etag=blob.etag, stop=Stop())(reading)
+                    else:
+                        calls.pour(
+                            "x",
+                            reading,
+                            offset=0,
+                            size=blob.size,
+                            etag=blob.etag,
+                            stop=Stop(),
+                            moved=lambda _: None,
+                            whole=lambda _: None,
+                        )
+                finally:
+                    os.close(reading)
+
+            with pytest.raises(OSError, match=r"[Bb]ad file descriptor|denied"):
+                await asyncio.to_thread(work)
+
+
 async def test_encoded_content(container: Container) -> None:
     """What is stored compressed, or in another encoding, comes as it is stored."""
     data = gzip.compress(os.urandom(2 * MIB))
@@ -283,6 +433,15 @@ async def test_the_memory_of_a_piece(container: Container) -> None:
     assert at == len(data)
     assert sum(used.values()) <= 4 * BLOCK
     await store.aclose()
+
+
+async def store_error(work: Awaitable[object]) -> StoreError | None:
+    """What a call raises that may as well end early."""
+    try:
+        await work
+    except StoreError as error:
+        return error
+    return None
 
 
 async def broken(reading: Awaitable[bytes]) -> bytes:

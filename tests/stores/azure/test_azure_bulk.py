@@ -97,7 +97,7 @@ class Growing:
         self.snapshot.rewind()
 
 
-@pytest.mark.parametrize("size", [1000, 20 * MIB])
+@pytest.mark.parametrize("size", [1000, 2 * MIB, 20 * MIB])
 async def test_a_file_that_changes_meanwhile(
     open_store: OpenStore, container: Container, tmp_path: Path, by_bulk: bool, size: int
 ) -> None:
@@ -123,13 +123,65 @@ class Short(InMemory):
         return super().size + 1
 
 
-@pytest.mark.parametrize("size", [1000, 20 * MIB])
+@pytest.mark.parametrize("size", [1000, 2 * MIB, 20 * MIB])
 async def test_content_that_ends_early(open_store: OpenStore, container: Container, by_bulk: bool, size: int) -> None:
     """Fewer bytes than promised are never stored."""
     store = open_store(container.location())
     with pytest.raises(StoreError, match="ended before its"):
         await store.put("x", Short(bytes(size)))
     assert [blob.name async for blob in store.list()] == []
+
+
+class Meddling(FileSnapshot):
+    """A file that is written to when so many bytes of it have been read."""
+
+    def __init__(self, path: Path, after: int) -> None:
+        super().__init__(path)
+        self._after = after
+
+    def read(self, length: int, /) -> bytes:
+        self._after -= length
+        if self._after <= 0:
+            with Path(self.path).open("r+b") as file:
+                file.write(b"new")
+        return super().read(length)
+
+
+@pytest.mark.parametrize("size", [MIB, BLOCK])
+@pytest.mark.parametrize("part", [0.0, 0.5, 1.0])
+async def test_changed_while_it_is_sent(
+    open_store: OpenStore, container: Container, tmp_path: Path, by_bulk: bool, size: int, part: float
+) -> None:
+    """What is written to while some of it is on its way is not stored, and connections are as good as before."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(size))
+    store = open_store(container.location())
+    before = await store.put("x", b"before")
+    for _ in range(3):
+        with Meddling(path, int(part * size)) as snapshot, pytest.raises(FileChangedError):
+            await store.put("x", snapshot)
+        assert (await store.properties("x")).etag == before.etag
+    with FileSnapshot(path) as snapshot:
+        await store.put("x", snapshot)
+    assert container.content("x") == path.read_bytes()
+
+
+@pytest.mark.parametrize("operation", ["closed", "reset"])
+async def test_sent_again_from_the_first_byte(
+    open_store: OpenStore, container: Container, fault_proxy: FaultProxy, tmp_path: Path, by_bulk: bool, operation: str
+) -> None:
+    """A file whose sending breaks off, or that goes over a connection closed meanwhile, is sent anew, all of it."""
+    path = tmp_path / "file"
+    store = open_store(container.location(endpoint=fault_proxy.through(container.azurite.endpoint)))
+    for size in (MIB, BLOCK, 3 * MIB + 1):
+        path.write_bytes(pattern(size))
+        if operation == "reset":
+            fault_proxy.fault(half_request, on="put", times=1)
+        with FileSnapshot(path) as snapshot:
+            await store.put("x", snapshot)
+        assert container.content("x") == pattern(size)
+        with fault_proxy.down():
+            pass
 
 
 def test_blocks_are_few_enough() -> None:
@@ -143,7 +195,7 @@ def test_blocks_are_few_enough() -> None:
     assert Source(b"x" * 100, blob="x", place="y").block_size == BLOCK
 
 
-@pytest.mark.parametrize("size", [4, 20 * MIB])
+@pytest.mark.parametrize("size", [4, 2 * MIB, 20 * MIB])
 async def test_a_fault_in_one_block(
     open_store: OpenStore, container: Container, fault_proxy: FaultProxy, by_bulk: bool, size: int
 ) -> None:
@@ -159,7 +211,7 @@ async def test_a_fault_in_one_block(
     assert container.content("x") == data
 
 
-@pytest.mark.parametrize("size", [4, 20 * MIB])
+@pytest.mark.parametrize("size", [4, 2 * MIB, 20 * MIB])
 async def test_a_log_in_the_way(open_store: OpenStore, by_bulk: bool, size: int) -> None:
     """As on Azure: neither a small nor a large put replaces an append blob."""
 

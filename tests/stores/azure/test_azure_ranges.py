@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
 import ssl
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,10 +21,10 @@ from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_ac
 from batch_outputs import TaskOutputStorage
 from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import AzureStore
-from batch_outputs.stores.azure.content import InMemory
 from batch_outputs.stores.base import BlockingCalls
 from batch_outputs.threads import finished
-from stores.azure.answering import BLOB, answering, location
+from stores.azure.answering import BLOB
+from stores.azure.ranged import WRONG, Ranged, asked, broken_off, calls_to, data, ranged
 from support.azurite import ACCOUNT, KEY, Container, running_azurite
 from support.certificates import self_signed
 from support.fault_proxy import FaultProxy
@@ -43,12 +40,6 @@ SOON = 10.0
 """Seconds; less than a service that hangs is waited for."""
 
 
-@cache
-def data(size: int) -> bytes:
-    """Bytes in which a lost or repeated piece shows, the same ones each time."""
-    return random.Random(size).randbytes(size)  # noqa: S311 - not a secret
-
-
 async def read(calls: BlockingCalls, size: int, *, etag: str = BLOB["ETag"], stop: Stop | None = None) -> bytes:
     """What a quick call gives of the blob x, in a thread."""
 
@@ -56,40 +47,6 @@ async def read(calls: BlockingCalls, size: int, *, etag: str = BLOB["ETag"], sto
         return b"".join(bytes(memoryview(p)) for p in calls.read("x", offset=0, size=size, etag=etag, stop=stop))
 
     return await asyncio.to_thread(work)
-
-
-@asynccontextmanager
-async def calls_to(handler: Callable[[web.Request], object]) -> AsyncIterator[BlockingCalls]:
-    """The quick calls of a store whose service answers with the handler."""
-
-    async def answer(request: web.Request) -> web.StreamResponse:
-        response = handler(request)
-        return response if isinstance(response, web.StreamResponse) else await response  # type: ignore[misc]
-
-    async with answering(answer) as endpoint:
-        store = AzureStore(location(endpoint))
-        calls = await store.blocking_calls()
-        assert calls is not None
-        yield calls
-        await store.aclose()
-
-
-def asked(request: web.Request) -> tuple[int, int]:
-    """The range that is asked for: its first byte, and the one behind its last."""
-    first, _, last = request.headers["x-ms-range"].removeprefix("bytes=").partition("-")
-    return int(first), int(last) + 1
-
-
-def ranged(request: web.Request, size: int, **changes: str | None) -> web.Response:
-    """The right answer, with changes to its headers; None leaves one out."""
-    first, behind = asked(request)
-    headers: dict[str, str | None] = {**BLOB, "Content-Range": f"bytes {first}-{behind - 1}/{size}"}
-    headers |= {name.replace("_", "-"): value for name, value in changes.items()}
-    return web.Response(
-        status=206,
-        body=data(size)[first:behind],
-        headers={name: value for name, value in headers.items() if value is not None},
-    )
 
 
 @pytest.mark.parametrize("size", [2 * MIB, 20 * MIB])
@@ -106,35 +63,8 @@ async def test_names_of_headers(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [2 * MIB, 20 * MIB])
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda request, size: web.Response(status=200, body=data(size), headers=BLOB),
-        lambda request, size: web.Response(text="<html>Please sign in</html>", content_type="text/html"),
-        lambda request, size: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"}),
-        lambda request, size: web.Response(status=412),
-        lambda request, size: web.Response(status=500),
-        lambda request, size: ranged(request, size, Content_Range=None),
-        lambda request, size: ranged(request, size, Content_Range=f"bytes 1-{asked(request)[1]}/{size}"),
-        lambda request, size: ranged(request, size, Content_Range="x"),
-        lambda request, size: ranged(request, size, x_ms_blob_type=None),
-        lambda request, size: web.Response(
-            status=206,
-            body=b"x",
-            headers={**BLOB, "Content-Range": ranged(request, size).headers["Content-Range"]},
-        ),
-        lambda request, size: web.Response(
-            status=206,
-            body=data(size) * 2,
-            headers={**BLOB, "Content-Range": ranged(request, size).headers["Content-Range"]},
-        ),
-    ],
-    ids=[
-        *("all of it", "page", "redirection", "changed", "error", "no range", "wrong range", "no range at all"),
-        *("no blob", "too short", "too long"),
-    ],
-)
-async def test_wrong_answers(answer: Callable[[web.Request, int], web.Response], size: int) -> None:
+@pytest.mark.parametrize("answer", WRONG.values(), ids=list(WRONG))
+async def test_wrong_answers(answer: Ranged, size: int) -> None:
     """Of an answer that is not the range that was asked for, nothing is taken."""
 
     def handler(request: web.Request) -> web.Response:
@@ -150,16 +80,9 @@ async def test_broken_off(size: int, cut: int) -> None:
     """Of an answer that breaks off midway what came is given, or nothing, and never anything else."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        first, behind = asked(request)
-        if first == 0 and size > 8 * MIB:
+        if asked(request)[0] == 0 and size > 8 * MIB:
             return ranged(request, size)
-        headers = {**BLOB, "Content-Range": f"bytes {first}-{behind - 1}/{size}", "Content-Length": str(behind - first)}
-        response = web.StreamResponse(status=206, headers=headers)
-        await response.prepare(request)
-        await response.write(data(size)[first : first + cut])
-        assert request.transport is not None
-        request.transport.close()
-        return response
+        return await broken_off(request, size, cut)
 
     async with calls_to(handler) as calls:
         came = await read(calls, size)
@@ -247,9 +170,7 @@ async def test_closed_while_it_reads_ahead(
     assert calls is not None
     gate = fault_proxy.gate()
     held = fault_proxy.fault(gate.held, on="put", times=None)
-    puts = [threading.Thread(target=calls.put, args=(f"y{number}", InMemory(data(MIB)))) for number in range(8)]
-    for put in puts:
-        put.start()
+    puts = [asyncio.ensure_future(store.put(f"y{number}", data(MIB))) for number in range(8)]
     await asyncio.to_thread(fault_proxy.wait_fired, 8)
     came: list[int] = []
     reader = threading.Thread(
@@ -263,8 +184,7 @@ async def test_closed_while_it_reads_ahead(
     await asyncio.to_thread(reader.join, SOON)
     is_there = reader.is_alive()
     gate.release()
-    for put in puts:
-        await asyncio.to_thread(put.join)
+    await asyncio.gather(*puts, return_exceptions=True)
     assert not is_there
     assert (held.fired, came) == (8, [0])
 

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from batch_outputs.location import StoreLocation
@@ -37,9 +36,7 @@ SWITCH = "BATCH_OUTPUTS_BULK"
 
 _THREADS = 8
 _MEMORY = 8 * BLOCK
-"""Bytes in flight at most, those of small blobs not counted."""
-
-_SMALL = 256 * 1024
+"""Bytes of blocks in flight at most."""
 
 
 def is_wanted(environ: Mapping[str, str] | None = None) -> bool:
@@ -137,8 +134,7 @@ class _Means:
         """
         if upload.source.is_large:
             return upload.in_blocks(self.room, self.threads)
-        with self.room.taken(upload.source.size):
-            return upload.in_one_request()
+        return upload.in_one_request()
 
 
 class BulkCalls:
@@ -179,14 +175,9 @@ class BulkCalls:
         headers = {**urls.content_type_header(content_type), **urls.metadata_headers(metadata)}
         upload = means.upload(name, source, headers, stop, is_busy)
         try:
-            if source.size <= _SMALL:
-                finish = upload.begin_in_one_request()
-            else:
-                finish = means.threads.submit(means.stored, upload).result
+            finish = upload.begin_in_one_request()
         except NotStoredError:
             return _nothing  # it is stopped
-        except NoThreadError:
-            finish = partial(means.stored, upload)
 
         def finished() -> Written | None:
             try:
@@ -240,6 +231,7 @@ class BulkCalls:
 
         def move(start: int, behind: int, moved: Callable[[int], object]) -> None:
             self._ranges.move(ticket, name, etag, start, behind, file, moved, stop)
+            means.rest.succeeded()  # what breaks off after hours is no failure in a row
 
         pour = Pour(move, offset, size, stop, moved=moved, whole=whole)
         # One at a time has several connections, so that those of all together stay few.
@@ -257,7 +249,12 @@ class BulkCalls:
         if means.ticket is None or not size or means.rest.is_needed:
             return _not_poured
         self._wait_for_turn(stop)
-        move = self._ranges.begin_move(means.ticket, name, etag, size, stop)
+        try:
+            move = self._ranges.begin_move(means.ticket, name, etag, size, stop)
+        except Exception:  # of many classes, and none of them is the file's
+            if not stop.is_set():
+                means.rest.failed()
+            return _not_poured
 
         def finish(file: int) -> bool:
             with self._judged(stop):

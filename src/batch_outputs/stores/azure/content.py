@@ -58,6 +58,11 @@ class Source:
         return max(BLOCK, -(-self.size // MOST_BLOCKS))
 
     @property
+    def has_begun(self) -> bool:
+        """Whether any of it was read."""
+        return self._left != self.size
+
+    @property
     def is_at_end(self) -> bool:
         """Whether all of it was read."""
         return self._left == 0
@@ -67,13 +72,13 @@ class Source:
         self._content.rewind()
         self._left = self.size
 
-    def read(self) -> bytes:
-        """The next block.
+    def read(self, most: int | None = None) -> bytes:
+        """The next block, or at most so many bytes.
 
         Raises:
             StoreError: there are fewer bytes than promised.
         """
-        wanted = min(self.block_size, self._left)
+        wanted = min(most or self.block_size, self._left)
         # Empty content is read too: its one read says whether it is still empty.
         block = self._content.read(wanted)
         if len(block) != wanted:

@@ -11,8 +11,8 @@ import re
 import select
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -37,6 +37,16 @@ _TOGETHER = 64 * 1024
 
 _FITS_A_PIPE = 4096
 """Bytes that any empty pipe takes, also one of a user who has very many."""
+
+
+class ReadAsSent(NamedTuple):
+    """A body of `size` bytes that is read while it is sent; `pieces` begins at its first byte each time."""
+
+    size: int
+    pieces: Callable[[], Iterator[Buffer]]
+
+
+Body: TypeAlias = "Buffer | ReadAsSent"
 
 
 class BrokenAnswerError(Exception):
@@ -79,31 +89,36 @@ class Connection:
             return not self.wire.pending()  # what lies beneath may be TLS's own
         return not _can_be_read(self.wire)
 
-    def send(self, method: str, target: str, headers: Mapping[str, str], body: Buffer | None = None) -> None:
+    def send(self, method: str, target: str, headers: Mapping[str, str], body: Body | None = None) -> None:
         """Send a request.
 
         Raises:
             OSError: it could not be sent.
+            Exception: whatever reading the body raises; then the connection is of no use any more.
             ValueError: it holds something that cannot stand in the head of a request.
         """
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        rest = memoryview(b"" if body is None else body).cast("B")
+        content = body if isinstance(body, ReadAsSent) else memoryview(body or b"").cast("B")
+        length = content.size if isinstance(content, ReadAsSent) else len(content)
         if body is not None:
-            lines.append(f"Content-Length: {len(rest)}")
+            lines.append(f"Content-Length: {length}")
         head = "\r\n".join(lines)
         if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or target.count(" "):
             raise ValueError("a line end, or a blank in a target")
         start = f"{head}\r\n\r\n".encode("latin-1")
         if self._is_patient:
             self._wait_for(0)
-        if len(rest) <= _TOGETHER:
-            self.wire.sendall(start + rest)
+        if isinstance(content, ReadAsSent):
+            self.wire.sendall(start)
+            for piece in content.pieces():
+                self._send_all(memoryview(piece))
+        elif length <= _TOGETHER:
+            self.wire.sendall(start + content)
             return
-        self.wire.sendall(start)
-        length = len(rest)
-        while rest:
-            rest = rest[self.wire.send(rest[: self._at_once]) :]
+        else:
+            self.wire.sendall(start)
+            self._send_all(content)
         self._wait_for(length)
 
     def answer(self) -> Answer:
@@ -148,16 +163,22 @@ class Connection:
             return os.write(pipe, self.receive(min(most, _FITS_A_PIPE)))
         if sys.platform != "linux":
             raise NotImplementedError
-        while True:
+        for _ in range(2):
             try:
                 return os.splice(self.wire.fileno(), pipe, most)
             except BlockingIOError:
                 if not _can_be_read(self.wire, self.wire.gettimeout()):
                     raise TimeoutError from None
+        # There is something that cannot be had so, such as bytes behind urgent ones.
+        return os.write(pipe, self.wire.recv(min(most, _FITS_A_PIPE)))
 
     def close(self) -> None:
         """Close it."""
         self.wire.close()
+
+    def _send_all(self, rest: memoryview) -> None:
+        while rest:
+            rest = rest[self.wire.send(rest[: self._at_once]) :]
 
     def _wait_for(self, sent: int) -> None:
         """Wait longer behind a long body, much of which may not have gone yet."""

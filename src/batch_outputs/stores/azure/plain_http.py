@@ -17,14 +17,12 @@ from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import retry_after
-from batch_outputs.stores.azure.http1 import Answer, BrokenAnswerError, Connection
+from batch_outputs.stores.azure.http1 import Answer, Body, BrokenAnswerError, Connection
 from batch_outputs.stores.azure.network import KEEP_ALIVE
 from batch_outputs.stores.azure.pressure import BUSY, Pressure
 
 if TYPE_CHECKING:  # not every program asks for anything, and not every connection is encrypted
     from ssl import SSLContext
-
-    from typing_extensions import Buffer
 
 _CONNECT = 5.0
 """Seconds for each step towards a connection; whoever then asks in the ordinary way has more patience."""
@@ -66,14 +64,12 @@ class PlainHttp:
         """The same, of a request that is sent at once; it is to be used in any case."""
         return self._read(self._begun(self._request("GET", path, query, ticket, headers), stop), stop)
 
-    def put(
-        self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Buffer
-    ) -> Answer:
+    def put(self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Body) -> Answer:
         """The answer to a PUT, of whatever status, of which nobody reads the body; all else is as for `answer`."""
         return self._settled(*self._asked(self._request("PUT", path, query, ticket, headers, body), stop), stop)
 
     def begin_put(
-        self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Buffer
+        self, path: str, query: str, ticket: Ticket, stop: Stop, headers: Mapping[str, str], body: Body
     ) -> Callable[[], Answer]:
         """The same in two steps: it is sent at once, and what is returned is to be called in any case."""
         begun = self._begun(self._request("PUT", path, query, ticket, headers, body), stop)
@@ -91,7 +87,7 @@ class PlainHttp:
         query: str,
         ticket: Ticket,
         headers: Mapping[str, str] | None,
-        body: Buffer | None = None,
+        body: Body | None = None,
     ) -> _Request:
         parts = "&".join(part for part in (query, ticket.sas) if part)
         target = f"{self._parts.path}{path}{'?' if parts else ''}{parts}"
@@ -249,7 +245,7 @@ class _Request(NamedTuple):
     method: str
     target: str
     headers: dict[str, str]
-    body: Buffer | None
+    body: Body | None
 
     def send(self, connection: Connection) -> None:
         """Send it over a connection."""

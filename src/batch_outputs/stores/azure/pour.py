@@ -66,7 +66,7 @@ class Pour:
         self._told_at = time.monotonic()
         self._threads: Pool | None = None
         self._others: list[Future[None]] = []
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._is_over = False
 
     def carry_out(self, threads: Pool | None) -> None:
@@ -74,7 +74,7 @@ class Pour:
 
         Raises:
             NotWrittenError: the file cannot be written.
-            Exception: whatever the first range to fail has raised.
+            BaseException: whatever the first range to fail has raised.
         """
         self._threads = threads
         try:
@@ -108,7 +108,7 @@ class Pour:
                 behind = min(start + BLOCK, self._size)
                 self._move(start, behind, self._count)
                 self._finish(start, behind, time.monotonic() - began)
-        except Exception as error:
+        except BaseException as error:  # of whatever class: the others may be waiting for what this was to bring
             with self._changed:
                 if self._failure is None or isinstance(error, NotWrittenError):
                     self._failure = error

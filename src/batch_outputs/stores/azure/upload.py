@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import UnusableAnswerError, written
 from batch_outputs.stores.azure.blocks import block_list, new_block_id
 from batch_outputs.stores.azure.content import Source
-from batch_outputs.stores.azure.http1 import Answer, BrokenAnswerError
+from batch_outputs.stores.azure.http1 import Answer, Body, BrokenAnswerError, ReadAsSent
 from batch_outputs.stores.azure.plain_http import PlainHttp
 from batch_outputs.stores.azure.pressure import BUSY, Pressure
 from batch_outputs.stores.azure.retries import Patience, RetryPolicy
@@ -25,6 +25,9 @@ from batch_outputs.stores.base import Written
 BLOCKS_AT_ONCE = 4
 
 _CREATED = 201
+
+_PIECE = 256 * 1024
+"""Bytes; a file that is longer is read while it is sent, in pieces that fit into the processor's cache."""
 
 
 class NotStoredError(Exception):
@@ -37,6 +40,14 @@ class RefusedError(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status: int = status
+
+
+class _ContentError(Exception):
+    """Reading the content has raised `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.error = error
 
 
 def is_busy(error: Exception) -> bool:
@@ -78,10 +89,31 @@ class Upload:
     def begin_in_one_request(self) -> Callable[[], Written]:
         """Send all of the content at once, and leave the answer to be waited for."""
         headers = {"x-ms-blob-type": "BlockBlob", **self.headers}
-        body = self.source.read()
+        reads_first = self.source.in_memory or self.source.size <= _PIECE
+        body = self.source.read() if reads_first else ReadAsSent(self.source.size, self._pieces)
         self._wait_for_turn()
-        begun = self.http.begin_put(self.path, "", self.ticket, self.stop, headers, body)
-        return lambda: self._written("", headers, body, begun)
+        failure: Exception | None = None
+        try:
+            begun = self.http.begin_put(self.path, "", self.ticket, self.stop, headers, body)
+        except Exception as error:  # of many classes
+            failure = error
+
+        def answer() -> Answer:
+            if failure is not None:
+                raise failure
+            return begun()
+
+        return lambda: self._written("", headers, body, answer)
+
+    def _pieces(self) -> Iterator[bytes]:
+        # The last one comes only if the content has not changed; without it the service keeps nothing.
+        try:
+            if self.source.has_begun:
+                self.source.rewind()
+            while not self.source.is_at_end:
+                yield self.source.read(_PIECE)
+        except Exception as error:  # of whatever class
+            raise _ContentError(error) from error
 
     def in_blocks(self, room: Room, threads: Pool) -> Written:
         """Content of any length; of the bytes that wait to be sent there are no more than there is room for."""
@@ -101,15 +133,18 @@ class Upload:
         self._sent(urls.query(comp="block", blockid=id_), {}, block)
 
     def _written(
-        self, query: str, headers: Mapping[str, str], body: bytes, begun: Callable[[], Answer] | None = None
+        self, query: str, headers: Mapping[str, str], body: Body, begun: Callable[[], Answer] | None = None
     ) -> Written:
         try:
             return written(self._sent(query, headers, body, begun))
         except UnusableAnswerError:
             raise NotStoredError from None
+        except _ContentError as error:
+            failure = error.error
+        raise failure  # here, so that nothing of ours hangs on it
 
     def _sent(
-        self, query: str, headers: Mapping[str, str], body: bytes, begun: Callable[[], Answer] | None = None
+        self, query: str, headers: Mapping[str, str], body: Body, begun: Callable[[], Answer] | None = None
     ) -> Mapping[str, str]:
         """The headers of the answer that says that it is done; the first is that to what is `begun`, if anything is."""
         patience: Patience | None = None
@@ -119,6 +154,8 @@ class Upload:
             try:
                 answer = begun() if begun else self.http.put(self.path, query, self.ticket, self.stop, headers, body)
                 told = _accepted(answer)
+            except _ContentError:
+                raise
             except Exception as error:  # of many classes
                 patience = patience or RetryPolicy(self.patience).begin()
                 seconds = patience.wait() if self.again(error) else None
