@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -145,6 +145,21 @@ def test_pages_that_break_off(proxied: Desk, container: Container, fault_proxy: 
     assert done.sentences == ["6 files downloaded to target, 6 B (checked by MD5)."]
     assert there(proxied.folder / "target") == contents
     assert sum(request.operation == "read" for request in fault_proxy.requests) == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process of ours cannot be interrupted alone")
+@pytest.mark.parametrize("command", [["list"], ["tasks"], DOWNLOAD])
+def test_interrupted_while_it_lists(proxied: Desk, fault_proxy: FaultProxy, command: Sequence[str]) -> None:
+    """Ctrl-C ends a command that waits for a listing which does not come, soon and without a word too many."""
+    fault_proxy.fault(hang, on="list", times=None)
+    for watch in in_time(5.0, tries=3):
+        fault_proxy.fired.clear()
+        with proxied.started(*command) as child:
+            fault_proxy.wait_fired()
+            with watch:
+                child.send_signal(signal.SIGINT)
+                done = proxied.ended(child, code=130)
+        assert done.sentences[-1] == "interrupted."
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes of this kind")

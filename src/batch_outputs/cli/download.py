@@ -103,7 +103,6 @@ class _Downloads:
         self._items = self._placed(select_as_read(job, wanted))
         self._left: Sequence[Placed] = ()
         self._found = False
-        self._nothing: BlobNotFoundError | None = None
         self._outage_is_said = False
         self._listed = 0
         self._all_are_listed = False

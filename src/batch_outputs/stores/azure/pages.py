@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import wait
 from functools import partial
 
+from batch_outputs.pool import NoThreadError, Pool
 from batch_outputs.stop import Stop
 from batch_outputs.stores.azure import urls
 from batch_outputs.stores.azure.access import Ticket, Tickets
@@ -16,6 +18,9 @@ from batch_outputs.stores.azure.rest import Rest
 from batch_outputs.stores.azure.retries import RetryPolicy
 
 _PIECE = 256 * 1024
+
+_LOOK_EVERY = 0.1
+"""Seconds between two moments at which Ctrl-C is heard."""
 
 
 class PlainPages:
@@ -56,7 +61,19 @@ class PlainPages:
             return None
         for pause in self._pressure.pauses(self._patience):
             time.sleep(pause)
-        return self._asked(query, ticket, Stop())
+        stop = Stop()
+        # On Windows a thread that waits for the network does not hear of Ctrl-C, so it must not be this one.
+        with Pool(1, "batch-outputs-page") as threads:
+            try:
+                asked = threads.submit(self._asked, query, ticket, stop)
+                while not asked.done():
+                    wait([asked], timeout=_LOOK_EVERY)
+                return asked.result()
+            except NoThreadError:
+                return self._asked(query, ticket, stop)
+            except BaseException:
+                stop.set()
+                raise
 
     def _asked(self, query: str, ticket: Ticket, stop: Stop) -> Page | None:
         try:
