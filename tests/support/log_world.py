@@ -426,7 +426,8 @@ class World:
         marks = {blob.key: blob.marks for blob in blobs}
         groups = {key: self._group(key, texts, marks) for key in texts}
         for key, text in texts.items():
-            if key in self._spoilt or self._texts.get(key) == text:
+            # An empty part says nothing yet: what it goes on from was looked at when that was stored.
+            if key in self._spoilt or self._texts.get(key, b"") == text:
                 continue
             assert self._was_held(groups[key]), f"{key} has grown to {len(text)} bytes that no file began with"
         for log in {log for log, _ in texts}:
