@@ -150,6 +150,11 @@ async def hang(exchange: Exchange) -> None:
     await exchange.client_gone()
 
 
+async def silent(exchange: Exchange) -> None:
+    """Answer as the service does, and go silent midway."""
+    await exchange.answer_in_pieces(await exchange.forward(), 2, 60)
+
+
 class Gate:
     """Holds requests back until a test lets them go; `FaultProxy.gate` makes one."""
 

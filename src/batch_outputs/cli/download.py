@@ -70,7 +70,7 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
 
     target = where.target_to_read()
     refuse_store(folder, target.folder(target.container or ""))
-    job = where.job_to_read()
+    job = where.job_storage()
     downloads = _Downloads(job, filters.wanted(where.task, patterns), folder, check=check)
     try:
         with downloads.silence.watched(), downloads.bar:

@@ -49,11 +49,6 @@ class Filters:
     def __bool__(self) -> bool:
         return bool(self.kinds or self.newer_than or self.older_than)
 
-    @property
-    def kind(self) -> str | None:
-        """The one kind that is asked for; None if it is any, or one of several."""
-        return self.kinds[0] if len(set(self.kinds)) == 1 else None
-
     def wanted(self, task: str | None, patterns: tuple[str, ...]) -> Wanted:
         """What is asked for, together with a task and patterns."""
         from batch_outputs.selection import Wanted

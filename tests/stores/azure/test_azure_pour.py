@@ -25,7 +25,7 @@ from stores.azure.answering import BLOB
 from stores.azure.ranged import WRONG, Ranged, asked, broken_off, calls_to, data, ranged
 from support.azurite import Container
 from support.fault_proxy import FaultProxy
-from support.faults import Exchange, hang
+from support.faults import Exchange, hang, silent
 
 MIB = 1 << 20
 PATIENCE = 30.0
@@ -391,9 +391,6 @@ class TestOverAService:
         blob = await store.properties("x")
         calls = await store.blocking_calls()
         assert calls is not None
-
-        async def silent(exchange: Exchange) -> None:
-            await exchange.answer_in_pieces(await exchange.forward(), 2, 60)
 
         fault_proxy.fault(silent if begins else hang, on="read", times=None)
         stop = Stop()

@@ -28,7 +28,7 @@ from stores.azure.ranged import WRONG, Ranged, asked, broken_off, calls_to, data
 from support.azurite import ACCOUNT, KEY, Container, running_azurite
 from support.certificates import self_signed
 from support.fault_proxy import FaultProxy
-from support.faults import Exchange, hang
+from support.faults import hang, silent
 from support.made_up_identity import IDENTITY
 
 pytestmark = pytest.mark.anyio
@@ -119,10 +119,6 @@ async def test_stopped(
     blob = await store.properties("x")
     calls = await store.blocking_calls()
     assert calls is not None
-
-    async def silent(exchange: Exchange) -> None:
-        answer = await exchange.forward()
-        await exchange.answer_in_pieces(answer, 2, 60)
 
     fault_proxy.fault(silent if begins else hang, on="read", times=None)
     stop = Stop()

@@ -76,7 +76,8 @@ class Connection:
         self.wire: socket.socket = wire
         self._host = host
         self._held = b""  # what came behind what was asked for
-        self._at_once = _SENT_OVER_TLS if hasattr(wire, "pending") else _SENT
+        self._is_encrypted = hasattr(wire, "pending")
+        self._at_once = _SENT_OVER_TLS if self._is_encrypted else _SENT
         self._patience = wire.gettimeout()
         self._is_patient = False
 
@@ -155,7 +156,7 @@ class Connection:
     @property
     def leads_to_pipes(self) -> bool:
         """Whether `receive_into_pipe` can do anything: Linux can, unless the bytes have to be decrypted first."""
-        return sys.platform == "linux" and not hasattr(self.wire, "pending")
+        return sys.platform == "linux" and not self._is_encrypted
 
     def receive_into_pipe(self, pipe: int, most: int) -> int:
         """As `receive`, into an empty pipe, without a way through this program's memory; how many."""

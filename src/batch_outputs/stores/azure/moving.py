@@ -12,7 +12,7 @@ from batch_outputs import files
 from batch_outputs.stores.azure.answers import UnusableAnswerError
 from batch_outputs.stores.azure.http1 import Answer
 
-_PIECE = 256 * 1024
+PIECE = 256 * 1024
 """Bytes moved at once: few enough for the processor's cache, and large writes cost the system many times as much."""
 
 _PIPE = 1024 * 1024
@@ -38,9 +38,9 @@ def move_body(answer: Answer, length: int, file: int, offset: int, moved: Callab
         OSError, BrokenAnswerError, UnusableAnswerError: it does not come.
     """
     behind = offset + length
-    if sys.platform == "linux" and length > _PIECE and answer.leads_to_pipes:
+    if sys.platform == "linux" and length > PIECE and answer.leads_to_pipes:
         offset = _move_by_pipe(answer, file, offset, behind, moved)
-    memory = memoryview(bytearray(min(_PIECE, behind - offset)))
+    memory = memoryview(bytearray(min(PIECE, behind - offset)))
     while offset < behind:
         size = answer.readinto(memory[: behind - offset])
         _check_came(size)

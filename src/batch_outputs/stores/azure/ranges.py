@@ -18,11 +18,8 @@ from batch_outputs.stores.azure.access import Ticket
 from batch_outputs.stores.azure.answers import UnusableAnswerError, blob_range
 from batch_outputs.stores.azure.content import BLOCK
 from batch_outputs.stores.azure.http1 import Answer
-from batch_outputs.stores.azure.moving import move_body
+from batch_outputs.stores.azure.moving import PIECE, move_body
 from batch_outputs.stores.azure.plain_http import PlainHttp
-
-_PIECE = 256 * 1024
-"""Bytes given at once: few enough for the processor's cache, and large writes cost the system many times as much."""
 
 _AHEAD = 4
 
@@ -36,7 +33,7 @@ class RangeReader:
 
     def pieces(self, ticket: Ticket, name: str, etag: str, offset: int, size: int, stop: Stop) -> Generator[memoryview]:
         """The bytes from `offset` to `size`, a range behind the other; each piece is good until the next one."""
-        memory = memoryview(bytearray(min(_PIECE, size - offset)))
+        memory = memoryview(bytearray(min(PIECE, size - offset)))
         while offset < size:
             behind = min(offset + BLOCK, size)
             asked = _Range(name, etag, offset, behind)
@@ -47,7 +44,7 @@ class RangeReader:
         """The same of a whole blob of at most 8 MiB, which is asked for at once; it is to be read in any case."""
         asked = _Range(name, etag, 0, size)
         answer = self._http.begin_answer(*self._request(ticket, asked, stop))
-        return _pieces(asked, answer, memoryview(bytearray(min(_PIECE, size))))
+        return _pieces(asked, answer, memoryview(bytearray(min(PIECE, size))))
 
     def pieces_ahead(
         self, ticket: Ticket, name: str, etag: str, offset: int, size: int, stop: Stop, threads: ThreadPoolExecutor
@@ -69,8 +66,8 @@ class RangeReader:
             while coming:
                 memory, length, filling = coming.popleft()
                 filling.result()
-                for start in range(0, length, _PIECE):
-                    yield memory[start : min(start + _PIECE, length)]
+                for start in range(0, length, PIECE):
+                    yield memory[start : min(start + PIECE, length)]
                 begin_next(memory)
         finally:
             # What was cancelled never begins, and nobody would tell us so when the threads are let go.
