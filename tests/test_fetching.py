@@ -21,7 +21,7 @@ from azure.storage.blob import BlobBlock, BlobType, ContentSettings
 
 from batch_outputs import Fetched, OutputFileReference, TaskOutputStorage
 from batch_outputs.errors import BlobChangedError, BlobNotFoundError, StoreError, StoreUnavailableError, TargetError
-from batch_outputs.files import write_at
+from batch_outputs.files import reserve, write_at
 from batch_outputs.local_names import local_path
 from batch_outputs.marks import LogMarks
 from batch_outputs.names import beside
@@ -136,6 +136,11 @@ def noted(target: Path) -> int:
 def length_of_part(target: Path) -> int:
     """How long the hidden file with the beginning of the target is, gaps counted in."""
     return max((part.stat().st_size for part in target.parent.glob(".*.part")), default=0)
+
+
+def room_of(path: Path) -> int:
+    """Bytes of the disk that a file has; 0 where the system does not tell."""
+    return 512 * getattr(path.stat(), "st_blocks", 0)
 
 
 async def cut_short(output: OutputFileReference, target: Path, proxy: FaultProxy) -> int:
@@ -862,6 +867,37 @@ class TestPartFile:
         late = PartFile(str(tmp_path / "a"), "source", length=whole + 4)
         assert late.size == 0
         late.close(keep=False)
+
+    def test_room_kept(self, tmp_path: Path) -> None:
+        """Where a disk can, it keeps room for a large file from the beginning, and gets back what was not used."""
+        path, length = tmp_path / "probe", 100 * MIB
+        path.touch()
+        descriptor = os.open(path, os.O_RDWR)
+        reserve(descriptor, length)
+        os.close(descriptor)
+        assert path.stat().st_size == 0
+        kept = room_of(path)
+
+        part = PartFile(str(tmp_path / "a"), "source", length=length)
+        assert room_of(Path(part.path)) >= kept
+        assert os.stat(part.path).st_size == 0
+        part.reached(part.write(b"x" * 1000))
+        part.close(keep=True)
+        assert room_of(Path(part.path)) < MIB
+
+        again = PartFile(str(tmp_path / "a"), "source", length=length)
+        assert again.size == 1000
+        assert room_of(Path(again.path)) >= kept
+        again.put_in_place(None)
+        assert (tmp_path / "a").stat().st_size == 1000
+
+    def test_more_room_than_there_is(self, tmp_path: Path) -> None:
+        """For more than the disk has free no room is kept, and what fits is written as ever."""
+        part = PartFile(str(tmp_path / "a"), "source", length=1 << 60)
+        assert room_of(Path(part.path)) == 0
+        part.reached(part.write(b"abc"))
+        part.put_in_place(None)
+        assert (tmp_path / "a").read_bytes() == b"abc"
 
     def test_a_note_that_is_not_ours_to_write(self, tmp_path: Path) -> None:
         """Where the note was made a link, what it leads to stays as it is, and what is forgotten is so for good."""

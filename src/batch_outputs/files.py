@@ -55,6 +55,27 @@ def write_whole(path: str, content: bytes, *, mode: int = 0o666) -> None:
             os.unlink(beside)
 
 
+def reserve(descriptor: int, size: int) -> None:
+    """Have the disk keep room for the first `size` bytes of a file, in one piece where it can; its length stays.
+
+    So they cost less to write, in whatever order. Only Linux is asked, and a disk that does it at once; nor is it asked
+    for more than is free, as it would take all there is before it says no.
+    """
+    if sys.platform != "linux" or sys.maxsize < 1 << 32:  # where sizes have 32 bits the call is another one
+        return
+    with contextlib.suppress(OSError, ImportError, AttributeError):  # then it is written as it comes
+        disk = os.fstatvfs(descriptor)
+        if disk.f_bavail * disk.f_frsize < size:
+            return
+        # Python has only the call that writes to each block of a disk which cannot do it, as over a network.
+        import ctypes
+
+        fallocate = ctypes.CDLL(None).fallocate
+        fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+        keep_length = 1
+        fallocate(descriptor, keep_length, 0, size)
+
+
 if sys.platform == "win32":
     import ctypes
     import msvcrt

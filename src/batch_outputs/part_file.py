@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _SYNCED = 1024 * 1024 * 1024
 """Bytes between two moments at which the disk is made to hold what was written, for the case that power fails."""
 
+_WORTH_RESERVING = 64 * 1024 * 1024
+"""Bytes; with fewer, having room kept for them costs more than it saves."""
+
 _LONGEST_SOURCE = 16 * 1024
 
 _FIGURES = 20
@@ -77,6 +80,8 @@ class PartFile:
         try:
             if self._note is not None:
                 self._take_up(self._note)
+            if length is not None and length - self.size >= _WORTH_RESERVING:
+                files.reserve(descriptor, length)
         except BaseException:
             self.close(keep=True)
             raise
@@ -163,6 +168,9 @@ class PartFile:
             with contextlib.suppress(OSError):
                 os.unlink(self.path)
             self._forget_note()
+        else:
+            with contextlib.suppress(OSError):  # of what lies behind it, and of the room that was kept, nobody has use
+                os.ftruncate(self.descriptor, self.size)
         self._release()
 
     def _take_up(self, note: str) -> None:

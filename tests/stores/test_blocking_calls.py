@@ -260,16 +260,16 @@ class Poured:
     async def pour(
         self, calls: BlockingCalls, blob: BlobProperties, told: Callable[[], object] = lambda: None
     ) -> StoreError | None:
-        """Pour what is missing; the store's error, if there is one. `told` is called whenever more is whole."""
+        """Pour what is missing; the store's error, if there is one. `told` is called whenever more has come."""
 
         def whole(size: int) -> None:
             assert self.whole < size <= blob.size
             self.whole = size
-            told()
 
         def moved(size: int) -> None:
             assert self.moved <= size <= blob.size
             self.moved = size
+            told()
 
         def work() -> None:
             with self._opened() as file:

@@ -28,6 +28,9 @@ from support.fault_proxy import FaultProxy
 from support.faults import Exchange, hang, silent
 
 MIB = 1 << 20
+LARGEST = 8
+"""Blocks in the largest range."""
+
 PATIENCE = 30.0
 SOON = 10.0
 """Seconds; less than a service that hangs is waited for."""
@@ -97,25 +100,29 @@ class TestAlone:
     @pytest.mark.parametrize("threads", [0, 1, 8])
     def test_every_byte_once(self, offset: int, size: int, threads: int) -> None:
         """Each byte behind the offset is moved once, and what is told of rises to all of it, with and without help."""
+        sizes = {number * BLOCK for number in range(1, LARGEST + 1)}
         poured = Poured(offset, size)
         with Pool(max(1, threads)) as pool:
             poured.run(pool if threads else None)
         poured.ranges.sort()
-        starts = range(offset, size, BLOCK)
-        assert poured.ranges == [(start, min(start + BLOCK, size)) for start in starts]
+        starts, ends = [start for start, _ in poured.ranges], [behind for _, behind in poured.ranges]
+        missing = [] if offset == size else [offset, size]
+        assert starts + ends[-1:] == missing[:1] + ends
+        assert ends[-1:] == missing[1:]
+        assert all(behind - start in sizes for (start, behind) in poured.ranges[:-1])
         assert poured.whole == sorted(set(poured.whole))
-        assert poured.whole[-1:] == ([size] if starts else [])
+        assert poured.whole[-1:] == missing[1:]
         assert poured.moved == sorted(poured.moved)
         assert all(offset < moved <= size for moved in poured.moved)
 
     def test_behind_a_gap(self, pool: Pool) -> None:
         """While a range is awaited others come, and are not told of as whole; nor do they run ahead without end."""
-        poured = Poured(0, 100 * BLOCK)
+        poured = Poured(0, 1000 * BLOCK)
         goes_on, is_far = threading.Event(), threading.Event()
         begun: list[int] = []
 
         def move(start: int, behind: int, moved: Callable[[int], object]) -> None:
-            begun.append(start // BLOCK)
+            begun.append(start)
             if len(begun) == 4:
                 is_far.set()
             if start == BLOCK:
@@ -128,10 +135,39 @@ class TestAlone:
         goes_on.set()
         ended()
         assert poured.whole[-1] == poured.size
-        assert sorted(begun) == list(range(100))
         # Those that came before the gap was closed: two for each at a time, and on a busy machine there may be eight.
-        before = [start // BLOCK for start, _ in poured.ranges[: poured.ranges.index((BLOCK, 2 * BLOCK))]]
-        assert max(before) <= 1 + 2 * 8
+        [gap] = (number for number, (start, _) in enumerate(poured.ranges) if start == BLOCK)
+        assert max(behind for _, behind in poured.ranges[: gap + 1]) <= (1 + (2 * 8 + 1) * LARGEST) * BLOCK
+
+    def test_fast_ranges(self) -> None:
+        """Where ranges come fast they become larger, and towards the end smaller again."""
+        poured = Poured(0, 100 * BLOCK)
+        pour = Pour(poured.take, 0, poured.size, Stop(), moved=lambda _: None, whole=lambda _: None, clock=lambda: 0.0)
+        pour.carry_out(None)
+        blocks = [(behind - start) // BLOCK for start, behind in poured.ranges]
+        largest = blocks.index(LARGEST)
+        assert blocks[:largest] == sorted(blocks[:largest])
+        assert sorted(blocks[largest:], reverse=True) == blocks[largest:]
+        assert (blocks[0], blocks[-1]) == (1, 1)
+
+    def test_a_disk_that_is_waited_for(self, pool: Pool) -> None:
+        """While who is told how far it is whole is at it, all others go on; in the end it has been told all."""
+        poured = Poured(0, 30 * BLOCK)
+        all_moved = threading.Event()
+
+        def move(start: int, behind: int, moved: Callable[[int], object]) -> None:
+            poured.take(start, behind, moved)
+            if sum(behind - start for start, behind in poured.ranges) == poured.size:
+                all_moved.set()
+
+        def whole(size: int) -> None:
+            assert all_moved.wait(PATIENCE)
+            poured.whole.append(size)
+
+        pour = Pour(move, 0, poured.size, Stop(), moved=poured.moved.append, whole=whole)
+        pour.carry_out(pool)
+        assert poured.whole == sorted(set(poured.whole))
+        assert poured.whole[-1] == poured.size
 
     def test_slow_ranges(self, pool: Pool) -> None:
         """Where each range takes a while, more come at a time, and never more than eight."""
@@ -159,11 +195,13 @@ class TestAlone:
         """The error of a range comes out, of whatever class, when nobody moves anything any more; no gap is whole."""
         poured = Poured(0, 20 * BLOCK)
         under_way: set[int] = set()
+        broken: list[int] = []
 
         def move(start: int, behind: int, moved: Callable[[int], object]) -> None:
             under_way.add(start)
             try:
-                if start == bad * BLOCK:
+                if start <= bad * BLOCK < behind:
+                    broken.append(start)
                     raise error
                 poured.take(start, behind, moved)
             finally:
@@ -172,10 +210,11 @@ class TestAlone:
         with pytest.raises(type(error)):
             poured.run_aside(pool, move)()
         assert under_way == set()
-        assert poured.whole[-1:] == ([bad * BLOCK] if bad else [])
-        moved = {start for start, _ in poured.ranges}
-        assert moved >= {number * BLOCK for number in range(bad)}
-        assert bad * BLOCK not in moved
+        [gap] = broken
+        assert poured.whole[-1:] == ([gap] if gap else [])
+        before = sorted((start, behind) for start, behind in poured.ranges if start < gap)
+        assert sum(behind - start for start, behind in before) == gap
+        assert gap not in {start for start, _ in poured.ranges}
 
     def test_whose_fault_it_is(self, pool: Pool) -> None:
         """Where a range breaks off and the file cannot be written, the file's error comes out, whichever was first."""

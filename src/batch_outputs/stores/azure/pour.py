@@ -18,12 +18,16 @@ _FIRST = 2
 
 _MOST = 8
 
-_AHEAD = 2 * BLOCK
-"""Bytes for each range at a time that may be there behind a gap, and are lost if the program is killed."""
+_LARGEST = 8 * BLOCK
+"""Bytes of a range where they come so fast that asking for it, and answering, would be much of the work."""
+
+_AHEAD = 2
+"""Ranges, for each at a time, that may be there behind a gap, and are lost if the program is killed."""
 
 _NEAR = 0.05
 _FAR = 4.0
-"""Seconds that a range takes: from the one on, more at a time are quicker; from the other on, the link is the limit."""
+"""Seconds for 8 MiB: below the one, ranges should be larger; from there on more at a time are quicker, up to the other,
+where the link is the limit."""
 
 _TOLD_AT_LEAST = 8 * 1024 * 1024
 _TOLD_EVERY = 0.25
@@ -52,18 +56,23 @@ class Pour:
         *,
         moved: Callable[[int], object],
         whole: Callable[[int], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._move = move
         self._size = size
         self._stop = stop
         self._tell_moved = moved
         self._tell_whole = whole
+        self._clock = clock
         self._changed = threading.Condition()
         self._next = offset
-        self._whole = offset
-        self._behind_gaps: set[int] = set()
+        self._length = BLOCK
+        self._whole = self._told_whole = offset
+        self._tells_whole = False
+        self._behind_gaps: dict[int, int] = {}
+        """Where ranges that have come end, by where they begin."""
         self._moved = self._told = offset
-        self._told_at = time.monotonic()
+        self._told_at = clock()
         self._threads: Pool | None = None
         self._others: list[Future[None]] = []
         self._failure: BaseException | None = None
@@ -103,11 +112,10 @@ class Pour:
 
     def _work(self) -> None:
         try:
-            while (start := self._claimed()) is not None:
-                began = time.monotonic()
-                behind = min(start + BLOCK, self._size)
-                self._move(start, behind, self._count)
-                self._finish(start, behind, time.monotonic() - began)
+            while (range_ := self._claimed()) is not None:
+                began = self._clock()
+                self._move(*range_, self._count)
+                self._finish(*range_, self._clock() - began)
         except BaseException as error:  # of whatever class: the others may be waiting for what this was to bring
             with self._changed:
                 if self._failure is None or isinstance(error, NotWrittenError):
@@ -115,38 +123,57 @@ class Pour:
                 self._is_over = True
                 self._changed.notify_all()
 
-    def _claimed(self) -> int | None:
-        """Where the next range begins; None if there is none to begin."""
+    def _claimed(self) -> tuple[int, int] | None:
+        """The next range; None if there is none to begin."""
         with self._changed:
             while not self._is_over and self._next < self._size:
                 if self._stop.is_set():
                     break
-                if self._next - self._whole < _AHEAD * (len(self._others) + 1):
-                    start, self._next = self._next, self._next + BLOCK
-                    return start
+                at_once = len(self._others) + 1
+                if self._next - self._whole < _AHEAD * self._length * at_once:
+                    # Towards the end smaller ones, so that no thread is left alone with a large one.
+                    share = (self._size - self._next) // (2 * at_once) // BLOCK * BLOCK
+                    start, self._next = self._next, self._next + max(BLOCK, min(self._length, share))
+                    return start, min(self._next, self._size)
                 self._changed.wait()
             return None
 
     def _count(self, size: int) -> None:
         with self._changed:
             self._moved += size
-            now = time.monotonic()
+            now = self._clock()
             if self._moved - self._told >= _TOLD_AT_LEAST or now - self._told_at >= _TOLD_EVERY:
                 self._told, self._told_at = self._moved, now
                 self._tell_moved(self._moved)
 
     def _finish(self, start: int, behind: int, seconds: float) -> None:
         with self._changed:
-            self._behind_gaps.add(start)
-            before = self._whole
+            self._behind_gaps[start] = behind
             while self._whole in self._behind_gaps:
-                self._behind_gaps.remove(self._whole)
-                self._whole = min(self._whole + BLOCK, self._size)
-            if self._whole != before:
-                try:
-                    self._tell_whole(self._whole)
-                except OSError as error:
-                    raise NotWrittenError(error) from error
+                self._whole = self._behind_gaps.pop(self._whole)
                 self._changed.notify_all()
-            if _NEAR < seconds < _FAR and behind < self._size:
-                self._joined()
+            seconds *= BLOCK / max(BLOCK, behind - start)
+            if seconds < _NEAR:
+                self._length = min(2 * self._length, _LARGEST)
+            else:
+                self._length = BLOCK
+                if seconds < _FAR and behind < self._size:
+                    self._joined()
+        self._tell_of_whole()
+
+    def _tell_of_whole(self) -> None:
+        """Tell of it if nobody is at it; the others go on, also while the disk is waited for."""
+        with self._changed:
+            if self._tells_whole:
+                return
+            self._tells_whole = True
+        while True:
+            with self._changed:
+                if self._told_whole == self._whole:
+                    self._tells_whole = False
+                    return
+                self._told_whole = self._whole
+            try:
+                self._tell_whole(self._told_whole)
+            except OSError as error:
+                raise NotWrittenError(error) from error
