@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from batch_outputs.marks import LogMarks
 from batch_outputs.stored import Stored
@@ -28,8 +27,7 @@ class DamagedError(Exception):
         self.algorithm = algorithm
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(NamedTuple):
     """A blob's share of the content, and its checksum where it has one."""
 
     blob: str

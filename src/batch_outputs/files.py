@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import sys
 import threading
@@ -45,7 +44,7 @@ def write_whole(path: str, content: bytes, *, mode: int = 0o666) -> None:
     Raises:
         OSError: it cannot be written, and what was there before is as it was.
     """
-    beside = f"{path}.{secrets.token_hex(4)}.part"
+    beside = f"{path}.{os.urandom(4).hex()}.part"
     try:
         with open(beside, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)

@@ -7,9 +7,8 @@ client belongs to the event loop that it was first used on. No secret shows in a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import parse_qs, quote
 
 _CONTAINER_NAME = re.compile(r"\$root|\$web|\$logs|[a-z0-9](?:[a-z0-9]|-(?!-)){1,61}[a-z0-9]")
@@ -20,11 +19,13 @@ def is_container_name(text: str) -> bool:
     return _CONTAINER_NAME.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class SasAccess:
+class SasAccess(NamedTuple):
     """A shared access signature: the query string after the `?` of a URL."""
 
-    sas: str = field(repr=False)
+    sas: str
+
+    def __repr__(self) -> str:
+        return "SasAccess()"
 
     @property
     def is_for_one_container(self) -> bool:
@@ -32,33 +33,35 @@ class SasAccess:
         return "sr" in parse_qs(self.sas)  # it says what one thing it is for; the SAS of an account has none
 
 
-@dataclass(frozen=True, slots=True)
-class SasFileAccess:
+class SasFileAccess(NamedTuple):
     """A file that holds a URL with a SAS and is read again when access is refused, so that it can be renewed."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class KeyAccess:
+class KeyAccess(NamedTuple):
     """An account's name and its key (base64 text)."""
 
     account_name: str
-    key: str = field(repr=False)
+    key: str
+
+    def __repr__(self) -> str:
+        return f"KeyAccess(account_name={self.account_name!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAccess:
+class TokenAccess(NamedTuple):
     """An identity: a blocking `TokenCredential`, or, without one, the identity found in the environment."""
 
-    credential: object | None = field(default=None, repr=False)
+    credential: object | None = None
+
+    def __repr__(self) -> str:
+        return "TokenAccess()"
 
 
 Access: TypeAlias = SasAccess | SasFileAccess | KeyAccess | TokenAccess
 
 
-@dataclass(frozen=True, slots=True)
-class AzureAccount:
+class AzureAccount(NamedTuple):
     """A storage account's blob endpoint, such as `https://acct.blob.core.windows.net` (no `/` at the end)."""
 
     endpoint: str
@@ -73,8 +76,7 @@ class AzureAccount:
         return self.container_url(container).partition("://")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryAccount:
+class DirectoryAccount(NamedTuple):
     """A folder whose subfolders are containers."""
 
     root: Path
@@ -91,8 +93,7 @@ class DirectoryAccount:
 Account: TypeAlias = AzureAccount | DirectoryAccount
 
 
-@dataclass(frozen=True, slots=True)
-class StoreLocation:
+class StoreLocation(NamedTuple):
     """One container and the way to it."""
 
     account: Account

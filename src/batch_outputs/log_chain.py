@@ -73,7 +73,7 @@ class LogChain:
         self.blob_name: str = blob_name
         self.file = file
         self._store = store
-        self._marks = replace(marks, log=secrets.token_hex(8))
+        self._marks = marks._replace(log=secrets.token_hex(8))
         self._content_type = content_type
         self._noticed = noticed
         self._own_only = own_only
@@ -246,7 +246,7 @@ class LogChain:
         await part.finish(complete=part is not first)  # the first says so of the whole log
         number = part.marks.part + 1
         base = part.end if self._pending == "limit" else 0
-        marks = replace(self._marks, part=number, base=base, reason=self._pending)
+        marks = self._marks._replace(part=number, base=base, reason=self._pending)
         following = self._new_part(beside(self.blob_name, f"part-{number}"), marks)
         try:
             await following.create()
@@ -318,8 +318,8 @@ class LogChain:
             if not await self._begins_with(properties, mark.base, hashed):
                 self._forget()
                 return False
-        mine = replace(
-            self._marks, log=marks[0].log or self._marks.log, started=marks[0].started, notice=marks[0].notice
+        mine = self._marks._replace(
+            log=marks[0].log or self._marks.log, started=marks[0].started, notice=marks[0].notice
         )
         first = last = await self._take_over(chain[0], mine, hashed if len(chain) == 1 else None)
         if len(chain) > 1:
@@ -341,7 +341,7 @@ class LogChain:
 
     async def _take_over(self, found: BlobProperties, marks: LogMarks, hashed: hashlib._Hash | None) -> LogPart:
         earlier = LogMarks.from_metadata(found.metadata)
-        marks = replace(marks, part=earlier.part, base=earlier.base, reason=earlier.reason)
+        marks = marks._replace(part=earlier.part, base=earlier.base, reason=earlier.reason)
         part = self._new_part(found.name, marks)
         await part.take_over(found, hashed)
         return part
@@ -358,7 +358,7 @@ class LogChain:
 
     async def _fence(self, last: BlobProperties) -> BlobProperties:
         """Tell a writer that may be at work in the last part to stop: a new first part does not reach it."""
-        marks = replace(LogMarks.from_metadata(last.metadata), attempt=self._marks.attempt)
+        marks = LogMarks.from_metadata(last.metadata)._replace(attempt=self._marks.attempt)
         metadata = marks.among(last.metadata)
         written = await self._store.set_metadata(last.name, metadata, etag=last.etag)
         return replace(last, etag=written.etag, metadata=metadata)
@@ -400,7 +400,7 @@ class LogChain:
         self._begin_afresh()
 
     def _begin_afresh(self) -> None:
-        self._marks = replace(self._marks, log=secrets.token_hex(8))
+        self._marks = self._marks._replace(log=secrets.token_hex(8))
         self._first = self._part = self._pending = None
         self._saved_before = 0
         self._forget()

@@ -109,7 +109,7 @@ class LogPart:
         earlier = LogMarks.from_metadata(found.metadata)
         if hashed is None:
             self._sealed = earlier.sha256
-            self.marks = replace(self.marks, length=earlier.length, sha256=earlier.sha256)
+            self.marks = self.marks._replace(length=earlier.length, sha256=earlier.sha256)
         else:
             self._hash = hashed
         metadata = self.marks.among(found.metadata)
@@ -156,8 +156,7 @@ class LogPart:
     async def finish(self, *, complete: bool, parts: int = 1, exit_code: int | None = None) -> None:
         """Mark the part with its length and checksum; `complete` unless it is the first of a log that goes on."""
         await self.settle()
-        finished = replace(
-            self.marks,
+        finished = self.marks._replace(
             complete=complete,
             length=self.size,
             sha256=self._sealed or self._hash.hexdigest(),
@@ -178,7 +177,7 @@ class LogPart:
     async def note(self, notice: str) -> None:
         """Add to the marks that the node's end has been announced."""
         await self.settle()
-        self.marks = replace(self.marks, notice=notice)
+        self.marks = self.marks._replace(notice=notice)
         try:
             await self._mark_notice(notice)
         except BlobChangedError:
@@ -188,7 +187,7 @@ class LogPart:
     async def _mark_notice(self, notice: str) -> None:
         marks = LogMarks.from_metadata(self._known().metadata)
         if marks.notice != notice:
-            await self._mark(replace(marks, notice=notice))
+            await self._mark(marks._replace(notice=notice))
 
     async def _mark(self, marks: LogMarks) -> None:
         known = self._known()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Literal, Self, TypeAlias, cast, get_args
+from typing import Literal, NamedTuple, Self, TypeAlias, cast, get_args
 
 Reason: TypeAlias = Literal["truncated", "replaced", "rewritten", "limit"]
 """Why a log goes on in another part.
@@ -16,8 +15,7 @@ _REASONS = frozenset(get_args(Reason))
 _NUMBERS = frozenset({"part", "base", "length", "parts", "exit_code"})
 
 
-@dataclass(frozen=True, slots=True)
-class LogMarks:
+class LogMarks(NamedTuple):
     """The marks on a blob of a tracked log; None where one is missing.
 
     `attempt` is the random id of the writer, by which a later writer is told from an earlier one; `log` the random id
@@ -91,7 +89,7 @@ class LogMarks:
 
     def among(self, metadata: Mapping[str, str]) -> dict[str, str]:
         """The marks in the place of those in `metadata`; what else stands there is somebody's and stays."""
-        own = {field.name for field in fields(self)}
+        own = set(self._fields)
         return {name: value for name, value in metadata.items() if name.lower() not in own} | self.metadata()
 
     def vouch_for(self, size: int) -> bool:

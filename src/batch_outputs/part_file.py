@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import sys
 import threading
 import time
@@ -74,7 +73,7 @@ class PartFile:
             descriptor = None if alone else files.open_alone(self.path)
             if descriptor is None:
                 self._source = self._note = None
-                self.path = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+                self.path = os.path.join(folder, f".{os.urandom(8).hex()}.part")
                 descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         self.descriptor: int = descriptor
         try:

@@ -10,17 +10,15 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from typing import NamedTuple, Self
 
 _WILDCARD = re.compile(r"[*?\[]")
 _LINUX_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _WINDOWS_VARIABLE = re.compile(r"%([^%]+)%")
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A pattern, cut where its wildcards begin.
 
     `base` is the folder before the first wildcard (empty: where the pattern is relative to); `segments` are matched

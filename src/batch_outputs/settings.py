@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from batch_outputs.credentials import (
@@ -63,8 +63,7 @@ _EMULATOR = KeyAccess(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """An account, and a container in it where that is already certain.
 
     `embedded` marks the folder that is used when nothing is configured: there, and only there, job and task have names
@@ -233,7 +232,7 @@ def _azure_variables(environ: Mapping[str, str], credential: object | None) -> T
     if text := environ.get("AZURE_STORAGE_CONNECTION_STRING"):
         account = account_from_connection_string(text, variable="AZURE_STORAGE_CONNECTION_STRING")
         given = access_from_credential(credential, account.endpoint)
-        return Target(replace(account, access=given or account.access))
+        return Target(account._replace(access=given or account.access))
     name = environ.get("AZURE_STORAGE_ACCOUNT")
     endpoint = environ.get("AZURE_STORAGE_SERVICE_ENDPOINT")
     if not name and not endpoint:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from batch_outputs.errors import ConfigurationError
@@ -85,8 +84,7 @@ def _is_ahead(expiry: timedelta | datetime) -> bool:
     return expiry.year > 1 if isinstance(expiry, datetime) else expiry > timedelta(0)
 
 
-@dataclass(frozen=True, slots=True)
-class SasTerms:
+class SasTerms(NamedTuple):
     """What a SAS says of itself; None where it says nothing, as a stored access policy says it instead."""
 
     expires: datetime | None

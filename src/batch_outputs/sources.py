@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from batch_outputs.errors import BatchOutputsError, InvalidNameError, SourceError, SourceNotFoundError
 from batch_outputs.names import is_text, name_at, name_from_source, output_name
@@ -25,16 +24,14 @@ def pattern_here(text: str, environ: Mapping[str, str] | None = None) -> Pattern
     return Pattern.parse(text, environ=os.environ if environ is None else environ, windows=_WINDOWS)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A file to save, and the output name it gets."""
 
     path: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Folders:
+class Folders(NamedTuple):
     """Where paths are relative to, and the task's directories, below which an absolute path has a name.
 
     `base` (default: the current directory) is where relative paths and patterns begin. If it was given, every file must
@@ -137,8 +134,7 @@ def nothing_found(specification: str, *, recursive: bool = True) -> SourceNotFou
     return SourceNotFoundError(f"There is no file {specification}; check the path.", path=specification)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A file at `path`; `below` is the way to it from the folder before the first wildcard, None for a plain path."""
 
     path: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from dataclasses import replace
 
 import click
 
@@ -98,7 +97,7 @@ async def _browse(
 
     target = where.target()
     if where.job is not None:
-        target = replace(target, container=target.location(where.job).container)
+        target = target._replace(container=target.location(where.job).container)
     site = Site(Jobs(OutputAccount.at(target)), allow_delete=allow_delete)
 
     def announce(address: str, address_to_open: str) -> None:

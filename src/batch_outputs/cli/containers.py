@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 import click
@@ -117,4 +116,4 @@ async def _print_url(where: Where, expiry: datetime, permissions: str) -> None:
 def _with_job(where: Where, job_id: str | None) -> Where:
     if job_id is not None and where.job not in {None, job_id}:
         raise click.UsageError(f"Two jobs are named, {job_id} and {where.job}; name one.")
-    return replace(where, job=where.job if job_id is None else job_id)
+    return where._replace(job=where.job if job_id is None else job_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -73,7 +74,7 @@ def download_command(patterns: tuple[str, ...], filters: Filters, folder: str, w
     job = where.job_storage()
     downloads = _Downloads(job, filters.wanted(where.task, patterns), folder, check=check)
     try:
-        with downloads.silence.watched(), downloads.bar:
+        with downloads.silence.watched(), downloads.bar or nullcontext():
             if not run_blocking(downloads.at_once):
                 run_async(downloads.rest())
     except KeyboardInterrupt:
@@ -91,9 +92,9 @@ class _Downloads:
         from batch_outputs.silence import Silence
 
         self.silence = Silence(self._say_silence)
-        # Its length is known when all is listed.
-        self.bar = click.progressbar(length=0, label="downloading", file=sys.stderr, hidden=not talk_to_terminal())
-        self.bar.length = None
+        self.bar = click.progressbar(length=0, label="downloading", file=sys.stderr) if talk_to_terminal() else None
+        if self.bar is not None:
+            self.bar.length = None  # it is known when all is listed
         self._job = job
         self._wanted = wanted
         self._folder = folder
@@ -195,8 +196,9 @@ class _Downloads:
         for item in self._placing.rest():
             yield item
         self._all_are_listed = True
-        self.bar.length = max(1, self._size_listed)
-        self.bar.update(0)
+        if self.bar is not None:
+            self.bar.length = max(1, self._size_listed)
+            self.bar.update(0)
 
     async def _fetch(self, item: Placed) -> None:
         """Fetch one, and count it."""
@@ -258,7 +260,8 @@ class _Downloads:
 
     def _on_bytes(self, more: int) -> None:
         self.silence.sign()
-        self.bar.update(more)
+        if self.bar is not None:
+            self.bar.update(more)
 
     def _say_silence(self) -> None:
         if not self._outage_is_said:

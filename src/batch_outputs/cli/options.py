@@ -6,8 +6,7 @@ import functools
 import signal
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 import click
@@ -30,8 +29,7 @@ saving_option: Callable[..., Decorator] = options_under("When it is saved")
 """An option of those that save what grows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(NamedTuple):
     """The options that say where outputs are; None: the environment says."""
 
     job: str | None

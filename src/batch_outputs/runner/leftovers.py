@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from batch_outputs.errors import (
@@ -186,11 +186,11 @@ def _target(record: RunRecord, configured: Target) -> Target:
     A record might be anybody's: no credential is sent to a place that the environment does not name.
     """
     recorded = container_target(record.container_url)
-    here = replace(configured, container=recorded.container)
+    here = configured._replace(container=recorded.container)
     if here.location(record.job_id).url == record.container_url:
         return here
     if isinstance(recorded.account, DirectoryAccount):
-        return replace(recorded, embedded=record.embedded)
+        return recorded._replace(embedded=record.embedded)
     raise ConfigurationError(
         f"The outputs of the run go to {recorded.location(None).place}, and something else is configured; set "
         "BATCH_OUTPUTS_CONTAINER_URL to that container, or name it by --container-url."

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from batch_outputs.location import Account, StoreLocation
 
@@ -46,23 +47,20 @@ class BlobProperties:
     md5: bytes | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class BlobPrefix:
+class BlobPrefix(NamedTuple):
     """What `list_level` shows instead of all blobs below it; `name` ends with `/`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """Some entries of a listing, by name; `after` asks for the next ones, and is None where there are no more."""
 
     entries: tuple[BlobProperties | BlobPrefix, ...]
     after: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What a write left behind."""
 
     etag: str
@@ -252,13 +250,12 @@ class Store(Protocol):
         """Give back connections and threads. The store is of no use afterwards."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerProperties:
+class ContainerProperties(NamedTuple):
     """What an account knows of a container."""
 
     name: str
     last_modified: datetime
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
 
 
 class StoreAccount(Protocol):

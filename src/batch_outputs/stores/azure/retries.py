@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batch_outputs.errors import ConfigurationError
 
@@ -16,8 +16,7 @@ _FIRST_WAIT = 0.4
 _LONGEST_WAIT = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """For `patience` seconds in total a request that gets no usable answer is sent again; 0 for never."""
 
     patience: float = 15.0
