@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,35 +20,15 @@ import pytest
 from batch_outputs.stores.azure.answers import UnusableAnswerError
 from batch_outputs.stores.azure.http1 import BrokenAnswerError, Connection
 from batch_outputs.stores.azure.moving import NotWrittenError, move_body
+from batch_outputs.stores.azure.tls_socket import TlsSocket
 from support.certificates import self_signed
+from support.sockets import PATIENCE, connected
 
 MIB = 1 << 20
-PATIENCE = 10.0
 FIRST = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 206 Partial Content\r\n"
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"
 
 needs_pipes = pytest.mark.skipif(sys.platform != "linux", reason="only Linux moves from a connection to a pipe")
-
-
-@contextmanager
-def connected(speak: Callable[[socket.socket], object], *, patience: float = PATIENCE) -> Iterator[socket.socket]:
-    """A connection to somebody who speaks in a thread of his own, and then hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        ours = socket.create_connection(server.getsockname())
-        theirs, _ = server.accept()
-    ours.settimeout(patience)
-
-    def run() -> None:
-        with theirs, suppress(OSError):  # some have heard enough before the end
-            speak(theirs)
-
-    speaking = threading.Thread(target=run)
-    speaking.start()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        speaking.join()
 
 
 def saying(said: bytes, cuts: list[int] | None = None) -> Callable[[socket.socket], None]:
@@ -95,7 +75,7 @@ def opened(path: Path, flags: int = 0) -> Iterator[int]:
         os.close(descriptor)
 
 
-def move(wire: socket.socket, length: int, path: Path, offset: int = 0, flags: int = 0) -> list[int]:
+def move(wire: socket.socket | TlsSocket, length: int, path: Path, offset: int = 0, flags: int = 0) -> list[int]:
     """Move an answer's body; what was told of it."""
     moved: list[int] = []
     with opened(path, flags) as file:
@@ -139,8 +119,9 @@ def test_over_tls(path: Path, tmp_path: Path) -> None:
 
     with connected(speak) as wire:
         context = ssl.create_default_context(cafile=certificate)
-        with context.wrap_socket(wire, server_hostname="localhost") as sealed:
-            assert sum(move(sealed, len(body), path)) == len(body)
+        sealed = TlsSocket(wire, context, "localhost")
+        sealed.do_handshake()
+        assert sum(move(sealed, len(body), path)) == len(body)
     assert path.read_bytes() == body
 
 

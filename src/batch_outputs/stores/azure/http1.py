@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
+from batch_outputs.stores.azure.readiness import can_be_read
+
+if TYPE_CHECKING:  # not every connection is encrypted
     from typing_extensions import Buffer
+
+    from batch_outputs.stores.azure.tls_socket import TlsSocket
 
 _STATUS = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
 _FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*)\r\n", re.MULTILINE)
@@ -26,8 +29,7 @@ _END = b"\r\n\r\n"
 _LONGEST_HEAD = 64 * 1024
 _RECEIVED = 16 * 1024
 _SENT = 256 * 1024
-_SENT_OVER_TLS = 16 * 1024
-"""Bytes that are sent at once. Over TLS all of them, else some, have to go within the connection's time-out."""
+"""Bytes that are sent at once, some of which have to go within the connection's time-out."""
 
 _SLOWEST_LINK = 32 * 1024
 """Bytes a second, for what still waits in the system to be sent when an answer is waited for."""
@@ -72,12 +74,10 @@ class Fields(Mapping[str, str]):
 class Connection:
     """A connection to `host`, as the Host header says it; `wire` has the time-outs, and is closed by this."""
 
-    def __init__(self, wire: socket.socket, host: str) -> None:
-        self.wire: socket.socket = wire
+    def __init__(self, wire: socket.socket | TlsSocket, host: str) -> None:
+        self.wire: socket.socket | TlsSocket = wire
         self._host = host
         self._held = b""  # what came behind what was asked for
-        self._is_encrypted = hasattr(wire, "pending")
-        self._at_once = _SENT_OVER_TLS if self._is_encrypted else _SENT
         self._patience = wire.gettimeout()
         self._is_patient = False
 
@@ -86,9 +86,7 @@ class Connection:
         """Whether the other side has said nothing that it was not asked for, and has not hung up, as far as shows."""
         if self._held:
             return False
-        if hasattr(self.wire, "pending"):
-            return not self.wire.pending()  # what lies beneath may be TLS's own
-        return not _can_be_read(self.wire)
+        return not (can_be_read(self.wire) if isinstance(self.wire, socket.socket) else self.wire.has_more)
 
     def send(self, method: str, target: str, headers: Mapping[str, str], body: Body | None = None) -> None:
         """Send a request.
@@ -156,19 +154,19 @@ class Connection:
     @property
     def leads_to_pipes(self) -> bool:
         """Whether `receive_into_pipe` can do anything: Linux can, unless the bytes have to be decrypted first."""
-        return sys.platform == "linux" and not self._is_encrypted
+        return sys.platform == "linux" and isinstance(self.wire, socket.socket)
 
     def receive_into_pipe(self, pipe: int, most: int) -> int:
         """As `receive`, into an empty pipe, without a way through this program's memory; how many."""
         if self._held:
             return os.write(pipe, self.receive(min(most, _FITS_A_PIPE)))
-        if sys.platform != "linux":
+        if sys.platform != "linux" or not isinstance(self.wire, socket.socket):
             raise NotImplementedError
         for _ in range(2):
             try:
                 return os.splice(self.wire.fileno(), pipe, most)
             except BlockingIOError:
-                if not _can_be_read(self.wire, self.wire.gettimeout()):
+                if not can_be_read(self.wire, self.wire.gettimeout()):
                     raise TimeoutError from None
         # There is something that cannot be had so, such as bytes behind urgent ones.
         return os.write(pipe, self.wire.recv(min(most, _FITS_A_PIPE)))
@@ -179,7 +177,7 @@ class Connection:
 
     def _send_all(self, rest: memoryview) -> None:
         while rest:
-            rest = rest[self.wire.send(rest[: self._at_once]) :]
+            rest = rest[self.wire.send(rest[:_SENT]) :]
 
     def _wait_for(self, sent: int) -> None:
         """Wait longer behind a long body, much of which may not have gone yet."""
@@ -206,15 +204,6 @@ class Connection:
             held += piece
         self._held = held[length + len(end) :]
         return held[:length]
-
-
-def _can_be_read(wire: socket.socket, seconds: float | None = 0) -> bool:
-    """Whether there is something to read, or will be in so many seconds; None: however long that takes."""
-    if sys.platform == "win32":  # its `select` takes any socket, and there is nothing else
-        return bool(select.select([wire], [], [], seconds)[0])
-    watched = select.poll()
-    watched.register(wire, select.POLLIN)
-    return bool(watched.poll(None if seconds is None else seconds * 1000))
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:

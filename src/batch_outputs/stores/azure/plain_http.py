@@ -24,6 +24,8 @@ from batch_outputs.stores.azure.pressure import BUSY, Pressure
 if TYPE_CHECKING:  # not every program asks for anything, and not every connection is encrypted
     from ssl import SSLContext
 
+    from batch_outputs.stores.azure.tls_socket import TlsSocket
+
 _CONNECT = 5.0
 """Seconds for each step towards a connection; whoever then asks in the ordinary way has more patience."""
 
@@ -200,18 +202,25 @@ class PlainHttp:
 
     def _connected(self, stop: Stop) -> Connection:
         host = self._parts.hostname or ""
+        wire: socket.socket | TlsSocket
         wire = self._dialled(host, self._parts.port or _PORTS[self._parts.scheme], stop)
         try:
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._parts.scheme == "https":
-                wire = self._trust.wrap_socket(wire, server_hostname=host, do_handshake_on_connect=False)
                 with stop.breaking(partial(_break, wire)):
-                    wire.do_handshake()
+                    wire = self._sealed(wire, host)
             wire.settimeout(_SILENCE)
         except BaseException:
             wire.close()
             raise
         return Connection(wire, self._parts.netloc)
+
+    def _sealed(self, wire: socket.socket, host: str) -> TlsSocket:
+        from batch_outputs.stores.azure.tls_socket import TlsSocket
+
+        sealed = TlsSocket(wire, self._trust, host)
+        sealed.do_handshake()
+        return sealed
 
     def _dialled(self, host: str, port: int, stop: Stop) -> socket.socket:
         """A connection to the first of a host's addresses that takes it."""
@@ -269,7 +278,7 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, (BrokenAnswerError, OSError)) and not isinstance(error, TimeoutError)
 
 
-def _break(wire: socket.socket) -> None:
+def _break(wire: socket.socket | TlsSocket) -> None:
     """Have whoever waits for bytes in another thread go on, as if the other side had hung up."""
     with suppress(OSError):
-        socket.socket.shutdown(wire, socket.SHUT_RDWR)  # past TLS, which would want to wait
+        wire.shutdown(socket.SHUT_RDWR)
