@@ -48,7 +48,7 @@ def main() -> int:
     try:
         with (
             tempfile.TemporaryDirectory(dir=asked.folder) as folder,
-            services(Path(folder), quick=asked.quick) as running,
+            services(Path(folder), quick=asked.quick, https=asked.https) as running,
         ):
             Path(folder).chmod(0o755)
             stage = Stage(Path(folder), running, quick=asked.quick, peers=asked.peers)
@@ -113,12 +113,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="little data, to see whether all works; worth no number")
     parser.add_argument("--on", choices=["azurite", "sink"], help="only on this service")
     parser.add_argument("--peers", type=_peers, default=PEERS, help=f"of {','.join(PEERS)}; none for ours alone")
+    parser.add_argument("--https", action="store_true", help="reach services by https; only for what moves files")
     parser.add_argument("--folder", metavar="DIR", help="where the data is kept while it runs: on the disk to be used")
     parser.add_argument("--json", metavar="FILE", help="write all numbers to a file")
     asked = parser.parse_args()
     asked.rounds = asked.rounds if asked.rounds is not None else 1 if asked.quick else 5
     if unknown := [name for name in asked.works if name not in WORKS]:
         parser.error(f"no such work: {', '.join(unknown)}; --list shows them")
+    if asked.https:
+        asked.works = asked.works or [name for name, work in WORKS.items() if work.moves_files]
+        if unmoved := [name for name in asked.works if not WORKS[name].moves_files]:
+            parser.error(f"--https is for works that move files, not for {', '.join(unmoved)}")
     return asked
 
 

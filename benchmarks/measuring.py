@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,10 @@ class Command:
     variables: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     output: Path | None = None
+
+    def with_variables(self, more: Mapping[str, str]) -> Command:
+        """The same with more variables."""
+        return replace(self, variables={**self.variables, **more})
 
     def environment(self) -> dict[str, str]:
         """The machine's PATH with the command's own variables: nothing of this machine's Azure or Batch."""

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import queue
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,11 @@ from urllib.parse import quote, urlsplit
 
 from benchmarks.data import Data
 from benchmarks.errors import BenchmarkError
+from benchmarks.https import running_https
 from benchmarks.measuring import MIB
 from benchmarks.sink import CHECKED, Sink, running_sink
-from support.azurite import ACCOUNT, Azurite, Container, running_azurite
+from support.azurite import ACCOUNT, KEY, Azurite, Container, running_azurite
+from support.certificates import self_signed
 
 ServiceName: TypeAlias = Literal["Azurite", "sink"]
 
@@ -54,11 +57,53 @@ class Service(Protocol):
     def traffic(self) -> Traffic:
         """What has come since then."""
 
+    def facing(self, container: Container) -> Container:
+        """A container as contenders are to reach it: the same, or by https."""
+
+    @property
+    def trust(self) -> Mapping[str, str]:
+        """Variables by which programs trust it."""
+
     def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
         """Names of what is not stored as it should be: `data` below `prefix`, and nothing else.
 
         Without `check` that is told by names and sizes as far as the service knows them.
         """
+
+
+@dataclass(frozen=True)
+class _Encrypted(Azurite):
+    """What speaks https for one of them, by address."""
+
+    @property
+    def endpoint(self) -> str:
+        """The account's blob endpoint."""
+        return f"https://127.0.0.1:{self.port}/{ACCOUNT}"
+
+    @property
+    def connection_string(self) -> str:
+        """For clients that take one."""
+        return f"DefaultEndpointsProtocol=https;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.endpoint};"
+
+
+class Https:
+    """A certificate, and servers that speak https with it for others."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self._folder = folder
+        self._certificate = self_signed(folder, "127.0.0.1")
+
+    @property
+    def trust(self) -> Mapping[str, str]:
+        """Variables by which programs trust it."""
+        return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(self._certificate[0]))
+
+    @contextmanager
+    def before(self, server: Azurite) -> Iterator[Azurite]:
+        """The same server by https."""
+        with running_https(Path(tempfile.mkdtemp(dir=self._folder)), server.port, self._certificate) as port:
+            yield _Encrypted(port, server.log)
 
 
 class AzuriteService:
@@ -69,8 +114,11 @@ class AzuriteService:
 
     name: ServiceName = "Azurite"
 
-    def __init__(self, folder: Path, *, keep: bool) -> None:
+    def __init__(self, folder: Path, *, keep: bool, https: Https | None = None) -> None:
         self._keep = keep
+        self._https = https
+        self._encrypted: Azurite | None = None
+        self.trust: Mapping[str, str] = {} if https is None else https.trust
         self._log = folder / "azurite.log"
         self._azurite: Azurite | None = None
         self._stack = ExitStack()
@@ -82,6 +130,8 @@ class AzuriteService:
         if self._azurite is None or not self._keep:
             self.close()
             self._azurite = self._stack.enter_context(running_azurite(self._log))
+            if self._https is not None:
+                self._encrypted = self._stack.enter_context(self._https.before(self._azurite))
             _warm(self._azurite)
         container = self._azurite.new_container(f"job-{uuid.uuid4().hex}")
         self.count()
@@ -96,6 +146,10 @@ class AzuriteService:
         """See `Service`."""
         had = 0 if self._azurite is None else requests_of(self._azurite)
         return Traffic(had - self._had, None)
+
+    def facing(self, container: Container) -> Container:
+        """See `Service`."""
+        return container if self._encrypted is None else Container(self._encrypted, container.name)
 
     def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
         """See `Service`."""
@@ -117,15 +171,15 @@ class SinkService:
 
     name: ServiceName = "sink"
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, encrypted: Azurite | None = None, trust: Mapping[str, str] | None = None) -> None:
         self.sink = sink
+        self.trust: Mapping[str, str] = trust or {}
+        self._encrypted = encrypted
 
     def fresh(self, *, check: bool) -> Container:
         """See `Service`."""
         self.count()
-        # It answers under the account's name as Azurite does, so its containers can be called in the same way.
-        server = Azurite(self.sink.port, self.sink.folder / "output")
-        return Container(server, f"{CHECKED if check else 'job-'}{uuid.uuid4().hex}")
+        return Container(_as_azurite(self.sink), f"{CHECKED if check else 'job-'}{uuid.uuid4().hex}")
 
     def count(self) -> None:
         """See `Service`."""
@@ -135,6 +189,10 @@ class SinkService:
         """See `Service`."""
         counts = self.sink.counts()
         return Traffic(counts.total, counts.sent)
+
+    def facing(self, container: Container) -> Container:
+        """See `Service`."""
+        return container if self._encrypted is None else Container(self._encrypted, container.name)
 
     def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
         """See `Service`."""
@@ -147,8 +205,9 @@ class SinkService:
 class Services:
     """Each of them, started when it is first asked for."""
 
-    def __init__(self, folder: Path, stack: ExitStack, *, quick: bool) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, quick: bool, https: bool = False) -> None:
         self._folder = folder
+        self._https = Https(folder / "https") if https else None
         self._quick = quick
         self._stack = stack
         self._azurite: AzuriteService | None = None
@@ -158,7 +217,7 @@ class Services:
     def azurite(self) -> AzuriteService:
         """Azurite."""
         if self._azurite is None:
-            self._azurite = AzuriteService(self._folder / "azurite", keep=self._quick)
+            self._azurite = AzuriteService(self._folder / "azurite", keep=self._quick, https=self._https)
             self._stack.callback(self._azurite.close)
         return self._azurite
 
@@ -166,7 +225,12 @@ class Services:
     def sink(self) -> SinkService:
         """The sink."""
         if self._sink is None:
-            self._sink = SinkService(self._stack.enter_context(running_sink(self._folder / "sink")))
+            sink = self._stack.enter_context(running_sink(self._folder / "sink"))
+            if self._https is None:
+                self._sink = SinkService(sink)
+            else:
+                encrypted = self._stack.enter_context(self._https.before(_as_azurite(sink)))
+                self._sink = SinkService(sink, encrypted, self._https.trust)
         return self._sink
 
     def named(self, name: ServiceName) -> Service:
@@ -175,10 +239,15 @@ class Services:
 
 
 @contextmanager
-def services(folder: Path, *, quick: bool) -> Iterator[Services]:
-    """All services, stopped at the end; with `quick` they are not started anew."""
+def services(folder: Path, *, quick: bool, https: bool = False) -> Iterator[Services]:
+    """All services, stopped at the end; with `quick` they are not started anew, with `https` they are reached by it."""
     with ExitStack() as stack:
-        yield Services(folder, stack, quick=quick)
+        yield Services(folder, stack, quick=quick, https=https)
+
+
+def _as_azurite(sink: Sink) -> Azurite:
+    """It answers under the account's name as Azurite does, so its containers can be called in the same way."""
+    return Azurite(sink.port, sink.folder / "output")
 
 
 def requests_of(azurite: Azurite) -> int:

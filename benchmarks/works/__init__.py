@@ -30,6 +30,11 @@ class Work:
     what: str
     cases: Sequence[Case]
 
+    @property
+    def moves_files(self) -> bool:
+        """Whether it is about files that are saved or downloaded, and nothing else."""
+        return all(isinstance(case, Upload | Download) for case in self.cases)
+
 
 def _limits(wall: float | None, cpu: float | None, memory: float | None) -> list[Limit]:
     """Ratios to the best peer, and MiB."""

@@ -56,7 +56,7 @@ class Upload(Case):
 
 def _upload(contender: Contender, data: Data, service: Service, check: bool) -> Sample:
     container = service.fresh(check=check)
-    cost = measured(contender.upload(data, container))
+    cost = measured(contender.upload(data, service.facing(container)).with_variables(service.trust))
     traffic = service.traffic()
     _refuse(service.wrong(container, data, contender.prefix, check=check))
     return sample_of(cost, traffic)
@@ -97,7 +97,7 @@ def _download(
         if data.size >= 256 * MIB:
             os.sync()  # the files of whoever came before are not written out at the cost of this one
         service.count()
-        cost = measured(contender.download(container, folder))
+        cost = measured(contender.download(service.facing(container), folder).with_variables(service.trust))
         traffic = service.traffic()
         _refuse(_wrong_files(data, folder, check=check))
     finally:

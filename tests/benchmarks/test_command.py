@@ -59,6 +59,21 @@ def test_a_tiny_run_gives_tables_and_numbers(tmp_path: Path) -> None:
     ]
 
 
+@needs("nginx")
+@needs("rclone")
+def test_by_https(tmp_path: Path) -> None:
+    """By https ours and a peer save and download the same bytes; works that are about something else are refused."""
+    cases = tiny_run(tmp_path, "medium", "download-medium", "--https", "--peers", "rclone,sdk")
+    assert [(case["work"], case["case"]) for case in cases] == [
+        ("medium", "Azurite"),
+        ("medium", "sink"),
+        ("download-medium", "Azurite"),
+    ]
+    for case in cases:
+        assert case["samples"]["batch-outputs"][0]["requests"] >= 4
+    assert "not for start" in run("start", "--https", code=2).stderr
+
+
 @pytest.mark.long
 @needs("nginx")
 def test_all_works_run_with_all_peers(tmp_path: Path) -> None:

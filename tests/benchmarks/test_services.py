@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobBlock, BlobClient
@@ -81,3 +85,25 @@ def test_what_is_missing_or_short_is_found_in_every_round(service: Service, data
     assert service.wrong(container, data, "", check=False)
     upload(container, data, "", {0: path.read_bytes()[:-1]})
     assert service.wrong(container, data, "", check=False)
+
+
+def test_by_https(tmp_path: Path) -> None:
+    """By https contenders reach the same container, if they trust the certificate, and not otherwise."""
+    with services(tmp_path, quick=True, https=True) as running:
+        for service in (running.sink, running.azurite):
+            container = service.fresh(check=False)
+            url = service.facing(container).sas_url()
+            assert url.startswith("https://127.0.0.1:")
+            trusting = ssl.create_default_context(cafile=service.trust["SSL_CERT_FILE"])
+            put = urllib.request.Request(  # noqa: S310 - it is our own
+                url.replace("?", "/x?"),
+                b"abc",
+                {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2022-11-02"},
+                method="PUT",
+            )
+            with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
+                urllib.request.urlopen(put)  # noqa: S310
+            with urllib.request.urlopen(put, context=trusting) as answer:  # noqa: S310
+                assert answer.status == 201
+            assert service.traffic().requests == 1
+            assert service is running.sink or container.content("x") == b"abc"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -12,6 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 def self_signed(folder: Path, host: str, *, authority: bool = True) -> tuple[Path, Path]:
     """Files with a certificate of that host, for whoever is to trust it (`SSL_CERT_FILE`), and with its private key."""
+    called: x509.GeneralName = x509.DNSName(host)
+    with suppress(ValueError):
+        called = x509.IPAddress(ip_address(host))
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.now(UTC)
@@ -23,7 +28,7 @@ def self_signed(folder: Path, host: str, *, authority: bool = True) -> tuple[Pat
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([called]), critical=False)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
