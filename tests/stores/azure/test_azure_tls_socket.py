@@ -150,7 +150,7 @@ def test_an_end(ends: Ends, version: ssl.TLSVersion, into: bool) -> None:
             wire.unwrap()
 
     with ends.connected(end) as wire:
-        assert (read(wire), read(wire)) == (3, 0)
+        assert [read(wire) for _ in range(3)] == [3, 0, 0]
 
     def cut(wire: ssl.SSLSocket) -> None:
         wire.sendall(b"not all")

@@ -42,6 +42,7 @@ class TlsSocket:
         self._tls = trust.wrap_bio(self._incoming, self._outgoing, server_hostname=host.encode("ascii"))
         self._received = memoryview(bytearray(_RECEIVED))
         self._has_more = False
+        self._is_over = False
 
     def do_handshake(self) -> None:
         """Agree on how to encrypt, and make sure that it is the host."""
@@ -50,10 +51,14 @@ class TlsSocket:
 
     def recv(self, most: int) -> bytes:
         """Some of the bytes that come next; none at the end."""
-        return self._done(partial(self._tls.read, most))
+        self._wait_for_bytes()
+        piece = self._done(partial(self._tls.read, most))
+        self._is_over = not piece
+        return piece
 
     def recv_into(self, memory: memoryview) -> int:
         """The same, into memory, which is filled unless that takes a while: writing little by little costs more."""
+        self._wait_for_bytes()
         size, until = 0, time.monotonic() + _FILLING
         while size < len(memory):
             try:
@@ -68,6 +73,7 @@ class TlsSocket:
                     break  # what came before it is good; the next call raises
                 raise
             if not came:
+                self._is_over = True
                 break
             size += came
         return size
@@ -91,6 +97,8 @@ class TlsSocket:
             try:
                 if can_be_read(self._wire):
                     self._fill()
+                elif not self._has_bytes:
+                    return False
                 self._tls.read(1)
             except SSLWantReadError:
                 return False  # it was TLS's own
@@ -115,6 +123,18 @@ class TlsSocket:
         """Close it."""
         self._wire.close()
 
+    @property
+    def _has_bytes(self) -> bool:
+        return self._incoming.pending > 0 or self._tls.pending() > 0
+
+    def _wait_for_bytes(self) -> None:
+        """Wait for what is to be read, unless something of it is there.
+
+        TLS would say that it needs something, but by an error, which costs as much as the rest of a small request.
+        """
+        if not self._has_bytes and not self._is_over:
+            self._exchange()
+
     def _done(self, step: Callable[[], T]) -> T:
         """What a step of TLS returns, with as much read for it as it takes."""
         while True:
@@ -133,9 +153,12 @@ class TlsSocket:
         if size:
             self._incoming.write(self._received[:size])
         else:
+            self._is_over = True
             self._incoming.write_eof()
 
     def _flush(self) -> None:
+        if not self._outgoing.pending:
+            return
         pending = memoryview(self._outgoing.read())
         while pending:
             pending = pending[self._wire.send(pending) :]
