@@ -891,6 +891,37 @@ class TestPartFile:
         again.put_in_place(None)
         assert (tmp_path / "a").stat().st_size == 1000
 
+    def test_room_while_it_is_written(self, tmp_path: Path) -> None:
+        """Room is kept until the end, also where what comes is written behind what is there."""
+        part = PartFile(str(tmp_path / "a"), "source", length=100 * MIB)
+        kept = room_of(Path(part.path))
+        part.seek_end()
+        part.reached(part.write(b"x" * 1000))
+        assert room_of(Path(part.path)) >= kept
+        part.close(keep=False)
+
+    def test_room_kept_by_one_that_was_killed(self, tmp_path: Path) -> None:
+        """Whoever takes up the file of one that was killed gives back the room that was kept for it."""
+        path = str(tmp_path / "a")
+        begun = f"from batch_outputs.part_file import PartFile; PartFile({path!r}, 'x', length={100 * MIB})"
+        subprocess.run([sys.executable, "-c", f"import os; {begun}; os._exit(0)"], check=True)
+        part = PartFile(path, "another", length=1000)
+        part.reached(part.write(b"x" * 1000))
+        part.put_in_place(None)
+        assert room_of(tmp_path / "a") < MIB
+
+    @pytest.mark.parametrize("length", [2000, 100 * MIB])
+    def test_what_the_disk_did_not_take(self, tmp_path: Path, length: int) -> None:
+        """What was counted as written while it was in a buffer, and never got to the disk, is not gone on from."""
+        part = PartFile(str(tmp_path / "a"), "source", length=length)
+        part.write(b"x" * 500)
+        part.wrote(1000)
+        part.close(keep=True)
+        assert os.stat(part.path).st_size == 500
+        again = PartFile(str(tmp_path / "a"), "source", length=length)
+        assert again.size == 500
+        again.close(keep=False)
+
     def test_more_room_than_there_is(self, tmp_path: Path) -> None:
         """For more than the disk has free no room is kept, and what fits is written as ever."""
         part = PartFile(str(tmp_path / "a"), "source", length=1 << 60)

@@ -7,6 +7,7 @@ client belongs to the event loop that it was first used on. No secret shows in a
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from urllib.parse import parse_qs, quote
@@ -19,13 +20,11 @@ def is_container_name(text: str) -> bool:
     return _CONTAINER_NAME.fullmatch(text) is not None
 
 
-class SasAccess(NamedTuple):
+@dataclass(frozen=True, slots=True)  # no tuple, whose parts anything would show
+class SasAccess:
     """A shared access signature: the query string after the `?` of a URL."""
 
-    sas: str
-
-    def __repr__(self) -> str:
-        return "SasAccess()"
+    sas: str = field(repr=False)
 
     @property
     def is_for_one_container(self) -> bool:
@@ -39,23 +38,19 @@ class SasFileAccess(NamedTuple):
     path: Path
 
 
-class KeyAccess(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KeyAccess:
     """An account's name and its key (base64 text)."""
 
     account_name: str
-    key: str
-
-    def __repr__(self) -> str:
-        return f"KeyAccess(account_name={self.account_name!r})"
+    key: str = field(repr=False)
 
 
-class TokenAccess(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TokenAccess:
     """An identity: a blocking `TokenCredential`, or, without one, the identity found in the environment."""
 
-    credential: object | None = None
-
-    def __repr__(self) -> str:
-        return "TokenAccess()"
+    credential: object | None = field(default=None, repr=False)
 
 
 Access: TypeAlias = SasAccess | SasFileAccess | KeyAccess | TokenAccess

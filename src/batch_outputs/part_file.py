@@ -113,7 +113,8 @@ class PartFile:
         Else, after a kill, what was noted while it was still in a buffer would be taken for written: the file is long
         enough.
         """
-        os.ftruncate(self.descriptor, self.size)
+        if os.fstat(self.descriptor).st_size > self.size:  # else the room that is kept would be given back
+            os.ftruncate(self.descriptor, self.size)
         os.lseek(self.descriptor, self.size, os.SEEK_SET)
 
     def write(self, piece: Buffer) -> int:
@@ -168,8 +169,10 @@ class PartFile:
                 os.unlink(self.path)
             self._forget_note()
         else:
-            with contextlib.suppress(OSError):  # of what lies behind it, and of the room that was kept, nobody has use
-                os.ftruncate(self.descriptor, self.size)
+            # Nobody has use for what lies behind a gap, nor for the room that was kept. What the disk did not take,
+            # though it was counted, must stay missing: the next one finds out by the length.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.descriptor, min(self.size, os.fstat(self.descriptor).st_size))
         self._release()
 
     def _take_up(self, note: str) -> None:
@@ -178,7 +181,7 @@ class PartFile:
         found = _read_note(note) if status.st_size and self._source is not None else None
         if found is not None and found[1] == self._source:
             self.size = _good(status, found[0])
-        if status.st_size:
+        if status.st_size or getattr(status, "st_blocks", 0):  # one that was killed may have had room kept
             os.ftruncate(self.descriptor, self.size)
         if self._source is None:
             self._forget_note()

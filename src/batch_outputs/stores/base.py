@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from batch_outputs.location import Account, StoreLocation
@@ -255,7 +254,7 @@ class ContainerProperties(NamedTuple):
 
     name: str
     last_modified: datetime
-    metadata: Mapping[str, str] = MappingProxyType({})
+    metadata: Mapping[str, str]
 
 
 class StoreAccount(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -113,6 +114,28 @@ def test_little_is_not_waited_with(ends: Ends) -> None:
     assert took < PATIENCE / 2
 
 
+@pytest.mark.parametrize("then", ["silence", "a reset"])
+def test_what_came_before(ends: Ends, then: str) -> None:
+    """What has come is handed on before a silence or a broken connection is told of."""
+    is_read, is_over = threading.Event(), threading.Event()
+
+    def speak(wire: ssl.SSLSocket) -> None:
+        wire.sendall(b"x" * 5000)
+        if then == "a reset":
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            assert is_read.wait(PATIENCE)
+        else:
+            is_over.wait(PATIENCE)
+
+    with ends.connected(speak, patience=0.5) as wire:
+        memory = memoryview(bytearray(MIB))
+        assert wire.recv_into(memory) == 5000
+        is_read.set()
+        with pytest.raises(OSError):  # noqa: PT011 - of several classes
+            wire.recv_into(memory)
+        is_over.set()
+
+
 def test_another_host(ends: Ends) -> None:
     """A certificate of another host is refused."""
     with pytest.raises(ssl.SSLCertVerificationError), ends.connected(lambda _: None, host="elsewhere"):
@@ -124,6 +147,40 @@ def test_a_certificate_that_nobody_knows(ends: Ends) -> None:
     ends.trust = ssl.create_default_context()
     with pytest.raises(ssl.SSLCertVerificationError), ends.connected(lambda _: None):
         pass
+
+
+def test_it_is_said_why(ends: Ends) -> None:
+    """The other side hears why it is not spoken to."""
+    heard: list[ssl.SSLError] = []
+
+    def listen(wire: socket.socket) -> None:
+        try:
+            ends.theirs.wrap_socket(wire, server_side=True).recv(1)
+        except ssl.SSLError as error:
+            heard.append(error)
+
+    with connected(listen) as wire, pytest.raises(ssl.SSLCertVerificationError):
+        TlsSocket(wire, ssl.create_default_context(), "localhost").do_handshake()
+    assert "UNKNOWN_CA" in str(heard[0])
+
+
+def test_a_handshake_without_end(ends: Ends) -> None:
+    """Who says what is needed byte by byte is not listened to for ever."""
+    wanted, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    theirs = ends.theirs.wrap_bio(wanted, outgoing, server_side=True)
+
+    def trickle(wire: socket.socket) -> None:
+        wanted.write(wire.recv(10_000))
+        with suppress(ssl.SSLWantReadError):
+            theirs.do_handshake()
+        for number in outgoing.read():
+            wire.send(bytes([number]))
+            time.sleep(0.02)  # it is about how long things take
+
+    with connected(trickle, patience=0.3) as wire:
+        sealed = TlsSocket(wire, ends.trust, "localhost")
+        with pytest.raises(TimeoutError):
+            sealed.do_handshake()
 
 
 def test_no_tls(ends: Ends) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from batch_outputs.environment import on_node
 from batch_outputs.errors import AccessDeniedError, BatchOutputsError, ConfigurationError
@@ -26,14 +27,12 @@ _EARLY = 300.0
 """Seconds before its end at which a token is no longer used."""
 
 
-class Ticket(NamedTuple):
+@dataclass(frozen=True, slots=True)  # no tuple, whose parts anything would show
+class Ticket:
     """A SAS for the query of a URL, or a bearer token for a header."""
 
-    sas: str = ""
-    token: str = ""
-
-    def __repr__(self) -> str:
-        return "Ticket()"  # both are secret
+    sas: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
 
     def headers(self) -> dict[str, str]:
         """What goes into the headers of a request; a SAS goes into its URL."""

@@ -6,9 +6,11 @@ Here what comes is read and what goes is sent in pieces several times as large, 
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from ssl import MemoryBIO, SSLContext, SSLError, SSLWantReadError
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -45,9 +47,22 @@ class TlsSocket:
         self._is_over = False
 
     def do_handshake(self) -> None:
-        """Agree on how to encrypt, and make sure that it is the host."""
-        self._done(self._tls.do_handshake)
-        self._flush()
+        """Agree on how to encrypt, and make sure that it is the host; all within the time of one wait."""
+        until = time.monotonic() + (self.gettimeout() or math.inf)
+        while True:
+            try:
+                self._tls.do_handshake()
+            except SSLWantReadError:
+                if time.monotonic() > until:
+                    raise TimeoutError("the other side does not come to an end") from None
+                self._exchange()
+            except SSLError:
+                with suppress(OSError):
+                    self._flush()  # it says why
+                raise
+            else:
+                self._flush()
+                return
 
     def recv(self, most: int) -> bytes:
         """Some of the bytes that come next; none at the end."""
@@ -57,25 +72,24 @@ class TlsSocket:
         return piece
 
     def recv_into(self, memory: memoryview) -> int:
-        """The same, into memory, which is filled unless that takes a while: writing little by little costs more."""
+        """The same, into memory, which is filled if that does not take long: writing little by little costs more."""
         self._wait_for_bytes()
-        size, until = 0, time.monotonic() + _FILLING
-        while size < len(memory):
-            try:
-                came = cast("int", self._tls.read(len(memory) - size, memory[size:]))
-            except SSLWantReadError:
-                if size and time.monotonic() > until:
+        size = cast("int", self._done(partial(self._tls.read, len(memory), memory)))
+        self._is_over = not size
+        until = time.monotonic() + _FILLING
+        with suppress(OSError):  # what has come is good, and the next call raises
+            while 0 < size < len(memory):
+                try:
+                    came = cast("int", self._tls.read(len(memory) - size, memory[size:]))
+                except SSLWantReadError:
+                    if not can_be_read(self._wire, max(0.0, until - time.monotonic())):
+                        break
+                    self._exchange()
+                    continue
+                if not came:
+                    self._is_over = True
                     break
-                self._exchange()
-                continue
-            except SSLError:
-                if size:
-                    break  # what came before it is good; the next call raises
-                raise
-            if not came:
-                self._is_over = True
-                break
-            size += came
+                size += came
         return size
 
     def send(self, data: Buffer) -> int:
