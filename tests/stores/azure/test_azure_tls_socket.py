@@ -35,16 +35,14 @@ class Ends:
         self.trust = ssl.create_default_context(cafile=certificate)
 
     @contextmanager
-    def connected(
-        self, speak: Callable[[ssl.SSLSocket], object], *, host: str = "localhost", patience: float = PATIENCE
-    ) -> Iterator[TlsSocket]:
+    def connected(self, speak: Callable[[ssl.SSLSocket], object], *, host: str = "localhost") -> Iterator[TlsSocket]:
         """A connection to somebody who speaks, and then hangs up without a word."""
 
         def run(wire: socket.socket) -> None:
             with self.theirs.wrap_socket(wire, server_side=True) as sealed:
                 speak(sealed)
 
-        with connected(run, patience=patience) as wire:
+        with connected(run) as wire:
             sealed = TlsSocket(wire, self.trust, host)
             sealed.do_handshake()
             yield sealed
@@ -90,12 +88,15 @@ def test_what_is_said(ends: Ends, version: ssl.TLSVersion, most: int, seed: int)
 
 
 def test_memory_is_filled(ends: Ends) -> None:
-    """Where much is there, memory is filled by one call, not by the 16 KiB that TLS has at once."""
+    """Where much is there, memory is filled by a few calls, not by the 16 KiB that TLS has at once."""
     said = random.Random(1).randbytes(MIB)  # noqa: S311 - not a secret
     memory = memoryview(bytearray(256 * 1024))
     with ends.connected(lambda wire: wire.sendall(said)) as wire:
-        sizes = [wire.recv_into(memory) for _ in range(2)]
-    assert sizes[-1] == len(memory)
+        calls = came = 0
+        while came < len(said):
+            came += wire.recv_into(memory)
+            calls += 1
+    assert calls < len(said) / (16 * 1024) / 2
 
 
 def test_little_is_not_waited_with(ends: Ends) -> None:
@@ -127,7 +128,8 @@ def test_what_came_before(ends: Ends, then: str) -> None:
         else:
             is_over.wait(PATIENCE)
 
-    with ends.connected(speak, patience=0.5) as wire:
+    with ends.connected(speak) as wire:
+        wire.settimeout(1.0)
         memory = memoryview(bytearray(MIB))
         assert wire.recv_into(memory) == 5000
         is_read.set()
@@ -224,7 +226,8 @@ def test_an_end(ends: Ends, version: ssl.TLSVersion, into: bool) -> None:
 def test_silence(ends: Ends) -> None:
     """Who says nothing is waited for no longer than was said."""
     is_over = threading.Event()
-    with ends.connected(lambda _: is_over.wait(PATIENCE), patience=0.2) as wire:
+    with ends.connected(lambda _: is_over.wait(PATIENCE)) as wire:
+        wire.settimeout(0.2)
         assert wire.gettimeout() == 0.2
         with pytest.raises(TimeoutError):
             wire.recv(1)
@@ -239,13 +242,14 @@ def test_a_link_that_gets_on(ends: Ends) -> None:
     def take(wire: ssl.SSLSocket) -> None:
         nonlocal taken
         while taken < len(said):
-            time.sleep(0.002)  # it is about how long things take
+            time.sleep(0.005)  # it is about how long things take
             taken += len(wire.recv(16 * 1024))
 
-    with ends.connected(take, patience=0.5) as wire:
+    with ends.connected(take) as wire:
+        wire.settimeout(1.0)
         began = time.monotonic()
         wire.sendall(said)
-        assert time.monotonic() - began > 0.5
+        assert time.monotonic() - began > 1.0
         wire.settimeout(PATIENCE)
         with suppress(OSError):
             wire.recv(1)
