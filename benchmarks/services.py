@@ -149,7 +149,7 @@ class AzuriteService:
 
     def facing(self, container: Container) -> Container:
         """See `Service`."""
-        return container if self._encrypted is None else Container(self._encrypted, container.name)
+        return _by_way_of(self._encrypted, container)
 
     def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
         """See `Service`."""
@@ -192,7 +192,7 @@ class SinkService:
 
     def facing(self, container: Container) -> Container:
         """See `Service`."""
-        return container if self._encrypted is None else Container(self._encrypted, container.name)
+        return _by_way_of(self._encrypted, container)
 
     def wrong(self, container: Container, data: Data, prefix: str, *, check: bool) -> list[str]:
         """See `Service`."""
@@ -243,6 +243,10 @@ def services(folder: Path, *, quick: bool, https: bool = False) -> Iterator[Serv
     """All services, stopped at the end; with `quick` they are not started anew, with `https` they are reached by it."""
     with ExitStack() as stack:
         yield Services(folder, stack, quick=quick, https=https)
+
+
+def _by_way_of(encrypted: Azurite | None, container: Container) -> Container:
+    return container if encrypted is None else Container(encrypted, container.name)
 
 
 def _as_azurite(sink: Sink) -> Azurite:

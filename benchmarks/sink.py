@@ -11,17 +11,15 @@ import http.client
 import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.nginx import COMMON, running_nginx
 from support.azurite import ACCOUNT
 from support.peers import find
 
@@ -30,7 +28,6 @@ CHECKED = "check-"
 
 _HERE = Path(__file__).parent
 _MODULES = Path("/usr/lib/nginx/modules")
-_START_TIMEOUT = 20.0
 _ON_DEBIAN = "apt-get install nginx-light libnginx-mod-http-lua"
 _CONFIGURATION = """\
 load_module {modules}/ndk_http_module.so;
@@ -42,21 +39,9 @@ error_log {folder}/error.log warn;
 {user}
 events {{ worker_connections 4096; }}
 http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  client_max_body_size 0;
-  # As much as a request brings is reserved, not all of this.
+{common}  # As much as a request brings is reserved, not all of this.
   client_body_buffer_size 300m;
   client_body_in_single_buffer on;
-  client_header_buffer_size 8k;
-  large_client_header_buffers 8 64k;
-  keepalive_requests 1000000000;
-  keepalive_timeout 600;
-  keepalive_time 1d;
   tcp_nodelay on;
   lua_shared_dict counts 1m;
   lua_shared_dict sizes 64m;
@@ -204,35 +189,12 @@ def running_sink(folder: Path) -> Iterator[Sink]:
     shutil.copy(_HERE / "sink.lua", code)
     port = _free_port()
     user = f"user {_user_name()};" if os.geteuid() == 0 else ""
-    text = _CONFIGURATION.format(modules=_MODULES, folder=folder, code=code, port=port, user=user)
-    (folder / "nginx.conf").write_text(text)
-    command = [program, "-c", str(folder / "nginx.conf"), "-p", str(folder), "-e", str(folder / "error.log")]
-    with ExitStack() as stack:
-        output = stack.enter_context((folder / "output").open("wb"))
-        server = stack.enter_context(
-            subprocess.Popen(  # noqa: S603
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**os.environ, **_MEMORY}
-            )
-        )
-        stack.callback(server.send_signal, signal.SIGTERM)
-        sink = Sink(port, folder)
-        _wait_until_ready(sink, server)
-        yield sink
-
-
-def _wait_until_ready(sink: Sink, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_TIMEOUT
-    while server.poll() is None and time.monotonic() < deadline:
-        try:
-            sink.counts()
-        except OSError:
-            time.sleep(0.02)  # it gives no other sign of being ready
-        else:
-            return
-    said = "".join(
-        (sink.folder / name).read_text() for name in ("output", "error.log") if (sink.folder / name).exists()
+    text = _CONFIGURATION.format(
+        common=COMMON.format(folder=folder), modules=_MODULES, folder=folder, code=code, port=port, user=user
     )
-    raise BenchmarkError(f"The sink did not start; nginx said: {said.strip() or 'nothing'}")
+    sink = Sink(port, folder)
+    with running_nginx(program, folder, text, sink.counts, _MEMORY):
+        yield sink
 
 
 def _free_port() -> int:

@@ -30,3 +30,15 @@ def connected(speak: Callable[[socket.socket], object], *, patience: float = PAT
     finally:
         ours.close()
         speaking.join()
+
+
+def saying(said: bytes, cuts: list[int] | None = None) -> Callable[[socket.socket], None]:
+    """Says this, cut at these places."""
+
+    def speak(theirs: socket.socket) -> None:
+        at = 0
+        for cut in [*(cuts or []), len(said)]:
+            theirs.sendall(said[at:cut])
+            at = cut
+
+    return speak

@@ -5,40 +5,16 @@ from __future__ import annotations
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from http.client import HTTPResponse
 
 import pytest
 
 from batch_outputs.stores.azure.http1 import Answer, BrokenAnswerError, Connection
-
-PATIENCE = 10.0
+from support.sockets import connected, saying
 
 Said = tuple[int, dict[str, str], bytes]
 """What an answer says: its status, its headers by name in small letters, its body."""
-
-
-@contextmanager
-def saying(said: bytes, cuts: list[int] | None = None) -> Iterator[socket.socket]:
-    """A connection over which the other side says this, cut at these places, and then hangs up."""
-    ours, theirs = socket.socketpair()
-    ours.settimeout(PATIENCE)
-
-    def speak() -> None:
-        with theirs, suppress(OSError):  # some have heard enough before the end
-            at = 0
-            for cut in [*(cuts or []), len(said)]:
-                theirs.sendall(said[at:cut])
-                at = cut
-
-    speaking = threading.Thread(target=speak)
-    speaking.start()
-    try:
-        yield ours
-    finally:
-        ours.close()
-        speaking.join()
 
 
 def body_of(answer: Answer, most: int, *, into: bool) -> bytes:
@@ -54,14 +30,14 @@ def body_of(answer: Answer, most: int, *, into: bool) -> bytes:
 
 def heard(said: bytes, cuts: list[int] | None = None, *, most: int = 1000, into: bool = False) -> Said:
     """What we understand."""
-    with saying(said, cuts) as wire:
+    with connected(saying(said, cuts)) as wire:
         answer = Connection(wire, "host").answer()
         return answer.status, dict(answer.headers), body_of(answer, most, into=into)
 
 
 def understood(said: bytes) -> Said:
     """What the standard library's client understands."""
-    with saying(said) as wire:
+    with connected(saying(said)) as wire:
         response = HTTPResponse(wire)
         response.begin()
         fields: dict[str, str] = {}
@@ -169,7 +145,7 @@ def test_one_behind_the_other() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nc\r\n0\r\n\r\n"
         b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\nConnection: Close\r\n\r\n"
     )
-    with saying(said) as wire:
+    with connected(saying(said)) as wire:
         connection = Connection(wire, "host")
         answers = [(answer := connection.answer(), body_of(answer, 10, into=False)) for _ in range(3)]
     assert [body for _, body in answers] == [b"ab", b"c", b""]

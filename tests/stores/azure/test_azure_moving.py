@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,25 +22,13 @@ from batch_outputs.stores.azure.http1 import BrokenAnswerError, Connection
 from batch_outputs.stores.azure.moving import NotWrittenError, move_body
 from batch_outputs.stores.azure.tls_socket import TlsSocket
 from support.certificates import self_signed
-from support.sockets import PATIENCE, connected
+from support.sockets import PATIENCE, connected, saying
 
 MIB = 1 << 20
 FIRST = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 206 Partial Content\r\n"
 NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext"
 
 needs_pipes = pytest.mark.skipif(sys.platform != "linux", reason="only Linux moves from a connection to a pipe")
-
-
-def saying(said: bytes, cuts: list[int] | None = None) -> Callable[[socket.socket], None]:
-    """Says this, cut at these places."""
-
-    def speak(theirs: socket.socket) -> None:
-        at = 0
-        for cut in [*(cuts or []), len(said)]:
-            theirs.sendall(said[at:cut])
-            at = cut
-
-    return speak
 
 
 def with_length(body: bytes, length: int | None = None) -> bytes:
